@@ -1,0 +1,44 @@
+# `make repro` runs the selected study from nothing to a table; `make test` runs the tests; `make ui` opens the MLflow UI.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install repro plan test ui doctor clean
+
+help:
+	@echo "make repro   install, compile the specs, run what is stale, print the table"
+	@echo "make plan    show the stages and what would run, and why"
+	@echo "make ui      open the MLflow UI on this checkout's store"
+	@echo "make test    install what the tests need and run them"
+	@echo "make doctor  check this machine: Python, torch, codecs, data roots, disk"
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+install: $(VENV)/installed
+
+repro: install
+	@$(BIN)/vidspec repro
+
+plan: install
+	@$(BIN)/vidspec plan
+
+ui: install
+	@$(BIN)/vidspec ui
+
+doctor: install
+	@$(BIN)/vidspec doctor
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) plan results .vidspec

@@ -1,0 +1,9 @@
+import sys
+
+from engine.bootstrap import ensure_python
+
+ensure_python("engine.compile")
+
+from engine.compile.main import main  # noqa: E402 - only once the right Python runs
+
+sys.exit(main())

@@ -1,0 +1,113 @@
+"""``vidspec repro``: edit the knobs, compile, then DVC's own command; afterwards every stage has its record."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal, Sequence
+
+from engine.compile.main import MANY_STAGES, write
+from engine.compile.plan import Stage
+from engine.errors import UserError
+from engine.spec.load import PARAMS
+from engine.spec.source import Path_, edit_yaml, read_yaml
+
+Where = Literal["workspace", "temp", "queue"]
+COMPILED = ("dvc.yaml", PARAMS)
+"""Tracked files that an experiment changes in the workspace before DVC takes them over."""
+
+
+def parse_setting(text: str) -> tuple[Path_, Any]:
+    """``demo.epochs=3`` -> (("demo", "epochs"), 3); the value is YAML. Raises UserError when there is no ``=``."""
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z][\w-]*(\.[A-Za-z][\w-]*)*", key):
+        raise UserError(f"-S {text}: write it as spec.knob=value, for example -S demo.epochs=3")
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return tuple(key.split(".")), YAML(typ="safe", pure=True).load(value)
+    except YAMLError as error:
+        raise UserError(f"-S {text}: {value!r} is not valid YAML: {str(error).splitlines()[0]}") from None
+
+
+def repro(root: Path, settings: Sequence[str], where: Where, targets: Sequence[str], name: str | None = None) -> tuple[int, int, list[Stage]]:
+    """Run DVC; returns its exit status, its process id, and the stages of the plan.
+
+    In a temporary or queued experiment the workspace's own ``params.yaml`` and ``dvc.yaml`` are put back as they were.
+    """
+    changes = dict(parse_setting(s) for s in settings)
+    before = {file: (root / file).read_bytes() if (root / file).exists() else None for file in COMPILED}
+    try:
+        if changes:
+            _check_knobs(root, changes)
+            edit_yaml(root / PARAMS, changes)
+        try:
+            stages, _ = write(root)
+        except BaseException:
+            _restore(root, before)  # an edit that does not compile leaves no trace
+            raise
+        if len(stages) > MANY_STAGES:
+            print(f"warning: {len(stages)} stages; DVC gets slow beyond {MANY_STAGES}: select fewer specs at a time", file=sys.stderr)
+        command = dvc_command(where, bool(changes), targets, name)
+        process = subprocess.Popen(command, cwd=root, env=dvc_environment())
+        status = wait(process)
+    finally:
+        if where != "workspace":
+            _restore(root, before)
+    if where != "workspace":
+        write(root)
+    return status, process.pid, stages
+
+
+def dvc_command(where: Where, experiment: bool, targets: Sequence[str], name: str | None) -> list[str]:
+    """DVC's command line: ``repro``, or ``exp run`` for what is to be kept as an experiment."""
+    dvc = [sys.executable, "-m", "dvc"]
+    named = ["--name", name] if name else []
+    if where == "queue":
+        return [*dvc, "exp", "run", "--queue", *named, *targets]
+    if where == "temp":
+        return [*dvc, "exp", "run", "--temp", "--keep-going", *named, *targets]
+    if experiment or name:
+        return [*dvc, "exp", "run", "--keep-going", *named, *targets]
+    return [*dvc, "repro", "--keep-going", *targets]
+
+
+def dvc_environment() -> dict[str, str]:
+    """The environment, with this interpreter's folder first in PATH: stages call ``python``."""
+    folder = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", "")
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{path}", "DVC_NO_ANALYTICS": "true", "DO_NOT_TRACK": "1"}
+
+
+def wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process to end; Ctrl-C reaches it by itself, and it is given the time to end well."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def _check_knobs(root: Path, changes: dict[Path_, Any]) -> None:
+    """Only what ``params.yaml`` is for may be set: ``specs``, and knobs of specs."""
+    tree = read_yaml(root / PARAMS)
+    for keys in changes:
+        if keys != ("specs",) and len(keys) != 2:
+            raise UserError(f"-S {'.'.join(keys)}=...: params.yaml holds `specs` and knobs named spec.knob")
+        if len(keys) == 2 and not isinstance(tree.data.get(keys[0], {}), dict):
+            raise UserError(f"params.yaml: {keys[0]} is not a mapping of knobs")
+
+
+def _restore(root: Path, before: dict[str, bytes | None]) -> None:
+    for file, content in before.items():
+        path = root / file
+        if content is None:
+            path.unlink(missing_ok=True)
+        elif path.read_bytes() != content:
+            partial = path.with_name(f".{file}.partial")
+            partial.write_bytes(content)
+            os.replace(partial, path)

@@ -1,0 +1,1 @@
+"""Everything about video: one folder for each stage kind, and what they share in ``video`` and ``nn``."""
