@@ -67,25 +67,73 @@ def repro(
     name: Annotated[Optional[str], typer.Option("--name", "-n", help="Name of the experiment.")] = None,
 ) -> None:
     """Edit knobs if asked to, compile, run what is stale, and print the tables."""
-    from engine.repro import repro as run
-    from engine.track.cached import record_cache_hits
+    from engine.repro import record_cache_hits, run_dvc
 
     if temp and queue:
         raise UserError("--temp and --queue exclude each other: queued experiments run in temporary checkouts anyway")
     root = project()
-    where = "temp" if temp else "queue" if queue else "workspace"
-    status, key, stages = run(root, setting or [], where, targets or [], name)
-    if where == "queue":
-        raise typer.Exit(status)
-    _sync()
-    if where == "workspace":
-        record_cache_hits(root, stages, key)
-        _print_tables(root, None)
-        print("All runs, curves and pictures: `make ui` or `vidspec ui`")
+    done = run_dvc(root, setting or [], "temp" if temp else "queue" if queue else "workspace", targets or [], name)
+    if queue:
+        print("`dvc queue start` runs what is queued; `dvc queue status` shows it")
+    elif temp:
+        print("`dvc exp show` lists experiments, `vidspec table --exp NAME` shows their tables")
     else:
-        print("`dvc exp show` lists experiments, `vidspec table --exp NAME` shows their tables, `vidspec ui` their runs")
-    if status:
-        raise typer.Exit(status)
+        record_cache_hits(root, done)
+        _tables(root, None, [], "terminal")
+    if not queue:
+        _mirror()
+        print("Runs, curves and pictures: `make ui` (or `vidspec ui`) opens the MLflow UI")
+    raise typer.Exit(done.status)
+
+
+@app.command()
+def table(
+    specs: Specs = None,
+    exp: Annotated[Optional[list[str]], typer.Option("--exp", "-e", help="DVC experiment or git revision; several to compare.")] = None,
+    format: Annotated[str, typer.Option("--format", "-f", help="terminal, md, csv, tex, html or json.")] = "terminal",
+) -> None:
+    """Print the tables: the paper's values beside the reproduced ones, and the verdicts on its claims."""
+    _tables(project(), specs, exp or [], format)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1; another one is taken if it is in use.")] = 5000) -> None:
+    """Open the MLflow UI on the store of this checkout."""
+    from engine.run.home import home
+    from engine.track.ui import serve
+
+    _sync()
+    raise typer.Exit(serve(home(), port))
+
+
+@app.command()
+def gc(yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False) -> None:
+    """Delete packed frames and checkpoints that no result needs any more."""
+    from engine.gc import collect, delete
+
+    found = collect(project())
+    total = sum(item.size for item in found)
+    for item in found:
+        print(f"{item.size / 2**20:10.1f} MiB  {item.path}  ({item.why})")
+    print(f"{len(found)} files, {total / 2**20:.1f} MiB in all")
+    if found and (yes or typer.confirm("Delete them?")):
+        delete(found)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine: Python, torch, CUDA, codecs, data roots, MLflow store, disk."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from engine.doctor import checks
+
+    style = {"ok": "green", "note": "yellow", "bad": "red"}
+    console, bad = Console(soft_wrap=True, highlight=False), 0
+    for check in checks(_data_sets()):
+        console.print(Text.assemble((f"{check.verdict:5}", style[check.verdict]), f"{check.what}: {check.message}"))
+        bad += check.verdict == "bad"
+    raise typer.Exit(1 if bad else 0)
 
 
 @app.command()
@@ -119,6 +167,54 @@ def _stages(specs: list[str] | None) -> list:
         return compile_all(root)[1]
     params = load_params(root)
     return expand([load_study(find_spec(root, name), params) for name in specs])
+
+
+def _tables(root: Path, specs: list[str] | None, revisions: list[str], format: str) -> None:
+    from engine.report.show import show_tables
+    from engine.spec.load import find_spec, load_params, load_selected, load_study
+
+    if specs:
+        params = load_params(root)
+        studies = [load_study(find_spec(root, name), params) for name in specs]
+    else:
+        studies = load_selected(root)
+    for study in studies:
+        show_tables(root, study, revisions, format)
+
+
+def _mirror() -> None:
+    """Let MLflow follow in the background."""
+    from engine.run.home import home
+    from engine.run.local import load_local
+    from engine.track.mirror import ensure_mirror
+
+    if load_local().mlflow:
+        ensure_mirror(home())
+
+
+def _sync() -> None:
+    """Bring MLflow up to date; a store that cannot be reached is said, and no reason to fail."""
+    from engine.run.home import home
+    from engine.run.local import load_local
+    from engine.track.mirror import sync
+
+    if load_local().mlflow:
+        try:
+            sync(home())
+        except UserError as error:
+            print(f"warning: {error}", file=sys.stderr)
+
+
+def _data_sets() -> dict[str, str]:
+    """Data sets that the selected specs need roots for."""
+    from engine.spec.load import load_selected
+
+    try:
+        studies = load_selected(project())
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return {}
+    return {name: study.name for study in studies if (name := study.data.root_name())}
 
 
 if __name__ == "__main__":

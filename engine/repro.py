@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Sequence
+from typing import Any, Iterator, Literal, Sequence
 
 from engine.compile.main import MANY_STAGES, write
 from engine.compile.plan import Stage
+from engine.compile.state import states
 from engine.errors import UserError
+from engine.report.stage import published
+from engine.run.home import home, state
 from engine.spec.load import PARAMS
 from engine.spec.source import Path_, edit_yaml, read_yaml
+from engine.track.cached import record_cached
+from engine.track.facts import facts
+from engine.track.repro import Repro, repro_process
 
 Where = Literal["workspace", "temp", "queue"]
 COMPILED = ("dvc.yaml", PARAMS)
@@ -34,8 +42,17 @@ def parse_setting(text: str) -> tuple[Path_, Any]:
         raise UserError(f"-S {text}: {value!r} is not valid YAML: {str(error).splitlines()[0]}") from None
 
 
-def repro(root: Path, settings: Sequence[str], where: Where, targets: Sequence[str], name: str | None = None) -> tuple[int, int, list[Stage]]:
-    """Run DVC; returns its exit status, its process id, and the stages of the plan.
+@dataclass(frozen=True)
+class Done:
+    """How a run of DVC ended: exit status, the process that it was, and the stages of the plan."""
+
+    status: int
+    process: Repro | None
+    stages: list[Stage]
+
+
+def run_dvc(root: Path, settings: Sequence[str], where: Where, targets: Sequence[str], name: str | None = None) -> Done:
+    """Edit the knobs, compile, and run DVC.
 
     In a temporary or queued experiment the workspace's own ``params.yaml`` and ``dvc.yaml`` are put back as they were.
     """
@@ -54,13 +71,34 @@ def repro(root: Path, settings: Sequence[str], where: Where, targets: Sequence[s
             print(f"warning: {len(stages)} stages; DVC gets slow beyond {MANY_STAGES}: select fewer specs at a time", file=sys.stderr)
         command = dvc_command(where, bool(changes), targets, name)
         process = subprocess.Popen(command, cwd=root, env=dvc_environment())
+        identity = repro_process(process.pid)
         status = wait(process)
     finally:
         if where != "workspace":
             _restore(root, before)
     if where != "workspace":
         write(root)
-    return status, process.pid, stages
+    return Done(status, identity, stages)
+
+
+def record_cache_hits(root: Path, done: Done) -> None:
+    """Give every stage that had nothing to do its record in this run, so that MLflow shows the study whole."""
+    key = done.process.key if done.process else None
+    ran = {h["stage"] for h in headers() if h.get("repro", {}).get("key") == key}
+    common = facts(root)
+    for found in states(root, done.stages):
+        stage = found.stage
+        if stage.name in ran or found.status != "cached":
+            continue
+        metrics = json.loads((root / stage.output.metrics.path).read_text(encoding="utf-8"))
+        artifacts = published(root / stage.output.path) if stage.kind == "report" else []
+        record_cached(home(), stage.content, metrics, done.process, artifacts, common)
+
+
+def headers() -> Iterator[dict[str, Any]]:
+    """Headers of all records, newest first."""
+    for path in sorted(state("runs").glob("*/run.json"), reverse=True):
+        yield json.loads(path.read_text(encoding="utf-8"))
 
 
 def dvc_command(where: Where, experiment: bool, targets: Sequence[str], name: str | None) -> list[str]:

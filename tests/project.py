@@ -27,7 +27,7 @@ class Project:
             "DVC_GLOBAL_CONFIG_DIR": str(root / ".dvc-global"),
             "DVC_SYSTEM_CONFIG_DIR": str(root / ".dvc-system"),
             "DVC_SITE_CACHE_DIR": str(root.parent / "dvc-site"),
-            "VIDSPEC_NO_MIRROR": "1",
+            "VIDSPEC_MLFLOW": "0",
         }
 
     def run(self, *command: str, fails: bool = False, **env: str) -> str:
@@ -53,11 +53,14 @@ class Project:
     def read(self, path: str) -> str:
         return (self.root / path).read_text(encoding="utf-8")
 
+    def write(self, path: str, text: str) -> None:
+        (self.root / path).write_text(text, encoding="utf-8")
+
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace a text that stands exactly once in a file."""
         text = self.read(path)
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
-        (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
+        self.write(path, text.replace(old, new))
 
 
 def make_project(root: Path, stages: Path = REPOSITORY, copy_specs: bool = True) -> Project:

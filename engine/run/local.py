@@ -25,6 +25,7 @@ class Local(Strict):
     workers: int | None = Field(default=None, ge=0, description="Loader processes; chosen by the stage by default.")
     checkpoint_steps: int = Field(default=100, ge=1, description="Steps between two checkpoints.")
     determinism: Literal["seeded", "strict"] = "seeded"
+    mlflow: bool = Field(default=True, description="false: the local record only.")
 
     def root(self, name: str) -> Path:
         """Root folder of data set ``name``: ``VIDSPEC_ROOT_<NAME>`` in the environment, else ``local.yaml``.
@@ -62,7 +63,7 @@ def root_variable(name: str) -> str:
 
 
 def load_local() -> Local:
-    """Read ``local.yaml`` (absent: defaults), then ``VIDSPEC_DEVICE``, ``_THREADS``, ``_WORKERS``, ``_CHECKPOINT_STEPS``."""
+    """Read ``local.yaml`` (absent: defaults), then ``VIDSPEC_DEVICE``, ``VIDSPEC_THREADS`` and so on, one for each setting."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -77,6 +78,8 @@ def load_local() -> Local:
         for key in ("threads", "workers", "checkpoint_steps"):
             if value := os.environ.get(f"VIDSPEC_{key.upper()}"):
                 raw[key] = int(value)
+        if value := os.environ.get("VIDSPEC_MLFLOW"):
+            raw["mlflow"] = value not in ("0", "false", "no")
         return Local.model_validate(raw)
     except (OmegaConfBaseException, ValueError) as error:
         details = (

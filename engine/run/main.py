@@ -27,9 +27,10 @@ from engine.run.local import Local, load_local
 from engine.run.processes import stop_when_gone
 from engine.spec.component import StageConfig
 from engine.spec.discover import config_class, stage_module
-from engine.track.facts import facts, repro_process
+from engine.track.facts import facts
 from engine.track.mirror import ensure_mirror
 from engine.track.record import Record
+from engine.track.repro import repro_process
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,12 @@ def run_stage(name: str) -> None:
     key = execution_key(stage.text, digests)
     with only_one(key, name):
         record = Record(state("runs", run_id(name)), header(stage, local, digests, key))
-        ensure_mirror(home())
+        if local.mlflow:
+            ensure_mirror(home())
         checkpoints = Checkpoints(state("checkpoints", key), local.checkpoint_steps)
         checkpoints.listen()
         if above := repro_process():
-            stop_when_gone(above.pid, above.create_time)
+            stop_when_gone(above.pid, above.started)
         partial = stage.out.with_name(f".{stage.out.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)

@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 
+from engine.track.repro import alive
+
 
 def die_with_parent() -> None:
     """Let the kernel end this process when its parent dies (Linux; elsewhere nothing). For worker processes."""
@@ -18,22 +20,16 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(set_death_signal, signal.SIGKILL)
 
 
-def stop_when_gone(pid: int, created: float, every: float = 1.0) -> None:
+def stop_when_gone(pid: int, began: str, every: float = 1.0) -> None:
     """Watch another process (the ``dvc`` above this one) and send SIGTERM to this process when it is gone.
 
-    DVC starts stages through a shell, which would outlive it: so the parent alone says nothing.
+    began: as ``engine.track.repro.started`` says. DVC starts stages through a shell, which would outlive it: so the
+    parent alone says nothing.
     """
-    import psutil
 
     def watch() -> None:
-        while True:
+        while alive(pid, began):
             time.sleep(every)
-            try:
-                if psutil.Process(pid).create_time() == created:
-                    continue
-            except psutil.Error:
-                pass
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="watch-dvc", daemon=True).start()

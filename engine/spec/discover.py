@@ -40,6 +40,11 @@ def stage_module(kind: str) -> ModuleType:
     return importlib.import_module(f"{_package(kind)}.stage")
 
 
+def store_modules() -> list[ModuleType]:
+    """Modules ``stages/*/store.py``: each has ``unused(store, results)``, what it may delete of the bulk store."""
+    return [importlib.import_module(f"stages.{p.parent.name}.store") for p in sorted(stages_folder().glob("*/store.py"))]
+
+
 def study_class() -> type:
     """The Pydantic model of a whole spec, as the stages define it."""
     return importlib.import_module("stages.study").Study

@@ -89,10 +89,11 @@ def load_study(path: Path, params: Params | None = None) -> BaseStudy:
     try:
         study = cls.model_validate_json(json.dumps(tree.data), strict=True)
     except ValidationError as error:
-        bad = {f.place for f in problems}
+        bad = {f.place for f in problems}  # an interpolation that failed already says why
         for finding, raw in zip(findings(error, tree, cls), error.errors(include_url=False), strict=True):
-            if finding.place in bad:  # an interpolation that failed already says why
+            if finding.place in bad or (finding.place, raw["type"]) in bad:  # inherited by a model that extends this one
                 continue
+            bad.add((finding.place, raw["type"]))
             wrong_value = raw["type"] != "extra_forbidden"
             problems.append(_with_origin(finding, raw["loc"], tree, interpolated.origins) if wrong_value else finding)
     if study is not None:

@@ -50,7 +50,7 @@ def test_an_experiment_through_dvc_runs_only_what_it_touches(toy: Project) -> No
     toy.dvc("repro")
     toy.commit("results")
     assert ran(toy.dvc("exp", "run", "-S", "toy.power=2", "--name", "squared")) == {"compile"} | PLAIN
-    assert toy.read("params.yaml").startswith("specs: [toy]\ntoy:\n  power: 2   # of the plain model")
+    assert "power: 2   # of the plain model" in toy.read("params.yaml")
     assert "squared" in toy.dvc("exp", "list", "--name-only")
 
 
@@ -58,10 +58,11 @@ def test_an_experiment_through_dvc_runs_only_what_it_touches(toy: Project) -> No
 def test_a_shape_change_is_refused_by_dvc_and_done_by_vidspec(toy: Project, where: str) -> None:
     toy.dvc("repro")
     toy.commit("results")
+    before = toy.read("params.yaml")
     refused = toy.dvc("exp", "run", "-S", "toy.copies=2", fails=True)
     assert "run `vidspec repro`" in refused and "Traceback" not in refused
     assert ran(refused) <= {"compile"}
-    toy.run("git", "checkout", "-q", "--", ".")
+    toy.write("params.yaml", before)
 
     flags = ["--temp"] if where == "temp" else []
     done = toy.vidspec("repro", "-S", "toy.copies=2", "--name", "two", *flags)
@@ -71,7 +72,7 @@ def test_a_shape_change_is_refused_by_dvc_and_done_by_vidspec(toy: Project, wher
     assert in_workspace == (where == "workspace")
 
     # A -> B -> A -> B: the earlier success of B must not let DVC pass it over
-    toy.run("git", "checkout", "-q", "--", ".")
+    toy.write("params.yaml", before)
     toy.vidspec("compile")
     toy.dvc("repro")
     again = toy.dvc("exp", "run", "-S", "toy.copies=2", fails=True)

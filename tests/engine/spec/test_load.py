@@ -84,12 +84,12 @@ def test_every_problem_at_once_each_with_its_place(root: Path) -> None:
 
 
 CASES = {
-    "unknown method": ("method: random", "method: randm", "8:", "unknown method 'randm'. Did you mean 'random'?"),
+    "unknown method": ("method: random", "method: randm", "7:20", "unknown method 'randm'. Did you mean 'random'?"),
     "missing key": ("encoder: {kind: narrow}\n", "", "1:1", "missing: encoder is required"),
-    "wrong model in an evaluation": ("[random, base, wide]", "[random, bse, wide]", "11:44", "no model 'bse'. Did you mean 'base'?"),
+    "wrong model in an evaluation": ("[random, base, wide]", "[random, bse, wide]", "11:47", "no model 'bse'. Did you mean 'base'?"),
     "not a number": ("queue: 4096", "queue: .nan", "9:", "queue"),
     "row without model": ("rows: [random, base]", "rows: [random, base, bass]", "14:26", "row 'bass' is no model. Did you mean 'base'?"),
-    "unknown metric": ("columns: [linear_probe.top1]", "columns: [linear_probe.top9]", "15:15", "Did you mean"),
+    "unknown metric": ("columns: [linear_probe.top1]", "columns: [linear_probe.top1, linear_probe.tops1]", "15:34", "has no metric 'tops1'. Did you mean 'top1'?"),
     "unknown extends": ("extends: base", "extends: bass", "9:19", "no model 'bass'. Did you mean 'base'?"),
     "extends itself": ("extends: base", "extends: wide", "9:19", "in a circle: wide -> wide"),
     "unused knob": ("{epochs: 3}", "{epochs: 3, depth: 4}", "3:20", "knob 'depth' is used nowhere"),

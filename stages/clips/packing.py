@@ -1,0 +1,76 @@
+"""How frames are packed, what that costs, and whether the disk has room for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.errors import UserError
+from stages.video.container import VideoError, open_video, stated_frames
+from stages.video.decode import fit
+from stages.video.listing import Video
+from stages.video.shards import Packing
+from stages.video.spec import Pack
+
+SAMPLE = 200
+"""Videos whose headers are read for the estimate."""
+
+JPEG_SHARE = 0.15
+"""Bytes of a JPEG at the default quality for one byte of the raw frame."""
+
+
+def estimate_raw_bytes(videos: Sequence[Video], root: Path, short_side: int) -> float:
+    """Bytes that the raw frames of all videos would take, from the headers of a sample spread evenly over them.
+
+    Depends on the data set alone, not on what is packed already, so that `auto` decides alike in every run.
+    """
+    chosen = (
+        [videos[i * len(videos) // SAMPLE] for i in range(SAMPLE)] if len(videos) > SAMPLE else list(videos)
+    )
+    raw = files = 0
+    for video in chosen:
+        try:
+            with open_video(root / video.path) as (container, stream):
+                codec = stream.codec_context
+                width, height = fit(codec.width, codec.height, short_side)
+                raw += 3 * width * height * stated_frames(container, stream)
+                files += video.size
+        except (VideoError, OSError):
+            continue  # the check will say what is wrong with it
+    return raw * sum(v.size for v in videos) / files if files else 0.0
+
+
+def choose_packing(pack: Pack, raw_bytes: float) -> Packing | None:
+    """The packing that the spec asks for; `auto` is raw while that stays below the limit, else JPEG."""
+    if pack.kind == "none":
+        return None
+    raw = pack.kind == "raw" or (pack.kind == "auto" and raw_bytes <= pack.limit_gb * 1e9)
+    return Packing("raw", pack.short_side) if raw else Packing("jpeg", pack.short_side, pack.quality)
+
+
+def packed_bytes(packing: Packing, raw_bytes: float) -> float:
+    """About how many bytes this packing takes for frames of ``raw_bytes``."""
+    return raw_bytes if packing.kind == "raw" else raw_bytes * JPEG_SHARE
+
+
+def check_room(store: Path, needed: float) -> None:
+    """Raises UserError when the disk of the store has less than ``needed`` bytes free."""
+    folder = store
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"packed frames need about {size_text(needed)}, but {folder} has {size_text(free)} free. Set VIDSPEC_STORE (or "
+            f"`store` in local.yaml) to a larger disk, or in the spec's data choose `pack: {{kind: jpeg}}`, a smaller "
+            f"`short_side`, or `pack: {{kind: none}}` (slower training)."
+        )
+
+
+def size_text(size: float) -> str:
+    """``1.5 GB``, ``20 MB``."""
+    for unit, power in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= power:
+            return f"{size / power:.3g} {unit}"
+    return f"{size / 1e3:.3g} kB"

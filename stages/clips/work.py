@@ -1,0 +1,91 @@
+"""Checking and packing some videos: what one worker does with one portion. Each video is decoded once for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.video.checks import checks_folder, save_checks
+from stages.video.decode import fit, to_rgb
+from stages.video.index import Checked, check
+from stages.video.shards import Packing, ShardWriter
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+
+SHARD_BYTES = 1_000_000_000
+"""A shard that has reached this size is closed, and another one begun."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A video to be done: its file, the digest and size it was listed with, and whether its frames are to be packed."""
+
+    path: Path
+    digest: str
+    size: int
+    pack: bool
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Videos that one worker does in one go."""
+
+    items: tuple[Item, ...]
+    store: Path
+    packing: Packing | None
+
+
+def do_portion(portion: Portion, alive: Callable[[], None]) -> Iterator[tuple[str, Checked]]:
+    """Check and pack the videos of a portion, in order; yields digest and result of each.
+
+    Shards and results are published at the end and whenever a shard is full. alive() is called at every frame.
+    """
+    writer = _new_writer(portion)
+    unsaved: dict[str, Checked] = {}
+    try:
+        for item in portion.items:
+            checked, lasting = _do_video(item, writer, alive)
+            if lasting:
+                unsaved[item.digest] = checked
+            if item is portion.items[-1] or (writer is not None and writer.bytes > SHARD_BYTES):
+                _publish(portion, writer, unsaved)
+                writer, unsaved = _new_writer(portion), {}
+            yield item.digest, checked
+    finally:
+        if writer is not None:
+            writer.abandon()
+
+
+def _new_writer(portion: Portion) -> ShardWriter | None:
+    return ShardWriter(portion.packing.folder(portion.store), portion.packing) if portion.packing else None
+
+
+def _publish(portion: Portion, writer: ShardWriter | None, found: dict[str, Checked]) -> None:
+    if writer is not None:
+        writer.publish()
+    save_checks(checks_folder(portion.store), found)
+
+
+def _do_video(item: Item, writer: ShardWriter | None, alive: Callable[[], None]) -> tuple[Checked, bool]:
+    """What the check found, and whether it would find the same at another time."""
+
+    def each(found: Checked, frame: VideoFrame) -> None:
+        if item.pack and writer is not None:
+            writer.add(to_rgb(frame, fit(*found.display_size, writer.packing.short_side), found.rotate))
+        alive()
+
+    try:
+        if item.path.stat().st_size != item.size:
+            return Checked("error", "has changed since it was listed; run again"), False
+        with open(item.path, "rb"):
+            pass
+    except OSError as error:
+        return Checked("error", f"cannot be read: {error.strerror}"), False
+    found = check(item.path, each)
+    if item.pack and writer is not None:
+        writer.finish(item.digest) if found.usable else writer.discard()
+    return found, True

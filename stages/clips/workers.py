@@ -1,0 +1,161 @@
+"""Worker processes that may die: a decoder that crashes or hangs on a file costs that file, not the run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from stages.clips.work import Portion, do_portion
+from stages.video.index import Checked
+
+PATIENCE = 300.0
+"""Seconds in which a worker must decode a few frames, or it counts as hanging."""
+
+_BEAT = 1.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A worker has published its portion."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker was ended by a crash of the decoder, or because it hung."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A worker ended by an error of the machine (with its number) or of this program: no video is to blame."""
+
+    message: str
+    errno: int | None = None
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    portion: Portion
+    done: int = 0
+    heard: float = field(default_factory=time.monotonic)
+
+
+def do_all(
+    portions: list[Portion], workers: int, patience: float = PATIENCE
+) -> Iterator[tuple[str, Checked]]:
+    """Do portions in ``workers`` processes (0: in this one); yields digest and result of videos as they come.
+
+    A video at which a worker dies or hangs is tried once more alone, and then reported as an error; the rest of its
+    portion is done again, so that a result may come twice. All is published when the iteration ends.
+    Raises OSError where a worker met one (a full disk), RuntimeError for other errors.
+    """
+    if workers == 0:
+        for portion in portions:
+            yield from do_portion(portion, lambda: None)
+        return
+    waiting, running = deque(portions), []
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running.append(_start(waiting.popleft()))
+            wait([w.pipe for w in running], timeout=_BEAT)
+            for worker in list(running):
+                results, end = _listen(worker, patience)
+                yield from results
+                if end is None:
+                    continue
+                running.remove(worker)
+                if isinstance(end, Died):
+                    culprit, again = _without_culprit(worker, end)
+                    waiting.extendleft(again)
+                    yield from culprit
+    finally:
+        for worker in running:
+            worker.process.kill()
+            worker.process.join()
+
+
+def _start(portion: Portion) -> _Worker:
+    # spawned, not forked: the parent has threads (logging, tracking), and a fork would copy their locks
+    context = multiprocessing.get_context("spawn")
+    pipe, end = context.Pipe()
+    process = context.Process(target=_work, args=(end, portion, os.getpid()), daemon=True)
+    process.start()
+    end.close()
+    return _Worker(process, pipe, portion)
+
+
+def _listen(worker: _Worker, patience: float) -> tuple[list[tuple[str, Checked]], Finished | Died | None]:
+    """Results that a worker has sent since the last call, and its end, or None while it is at work."""
+    results: list[tuple[str, Checked]] = []
+    try:
+        while worker.pipe.poll():
+            message = worker.pipe.recv()
+            worker.heard = time.monotonic()
+            if isinstance(message, Failed):
+                raise (
+                    OSError(message.errno, message.message)
+                    if message.errno
+                    else RuntimeError(message.message)
+                )
+            if isinstance(message, Finished):
+                worker.process.join()
+                return results, message
+            if message is not None:
+                worker.done += 1
+                results.append(message)
+    except EOFError:
+        worker.process.join()
+        code = worker.process.exitcode
+        return results, Died(
+            f"the decoder crashed on it ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
+        )
+    if time.monotonic() - worker.heard > patience:
+        worker.process.kill()
+        worker.process.join()
+        return results, Died(f"the decoder hangs on it (no frame in {patience:.0f} s)")
+    return results, None
+
+
+def _without_culprit(worker: _Worker, end: Died) -> tuple[list[tuple[str, Checked]], list[Portion]]:
+    """Split the portion of a dead worker into the video it died of, and the others, which were not published."""
+    items, at = worker.portion.items, min(worker.done, len(worker.portion.items) - 1)
+    if len(items) == 1:
+        return [(items[0].digest, Checked("error", end.reason))], []
+    parts = items[:at] + items[at + 1 :], (items[at],)
+    return [], [replace(worker.portion, items=part) for part in parts]
+
+
+def _work(pipe: Connection, portion: Portion, parent: int) -> None:
+    beat = time.monotonic()
+
+    def alive() -> None:
+        nonlocal beat
+        if time.monotonic() - beat > _BEAT:
+            beat = time.monotonic()
+            send(None)
+
+    def send(message: tuple[str, Checked] | None) -> None:
+        if os.getppid() != parent:
+            os._exit(1)  # the parent was killed: nobody waits for the rest
+        pipe.send(message)
+
+    try:
+        for result in do_portion(portion, alive):
+            send(result)
+        pipe.send(Finished())
+    except OSError as error:
+        pipe.send(Failed(f"{error.filename or portion.store}: {error.strerror}", error.errno))
+    except Exception:  # noqa: BLE001 - it is raised again in the parent
+        pipe.send(Failed(traceback.format_exc()))
+    pipe.close()

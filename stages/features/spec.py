@@ -1,0 +1,83 @@
+"""Configuration of the features stage, and the base of the protocols that measure models on stored features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, Sequence, Union
+
+from pydantic import Field
+
+from engine.spec.component import Problem, Protocol, Strict, StageConfig
+from stages.nn.spec import Precision, Trained
+from stages.video.spec import Clip
+
+if TYPE_CHECKING:
+    from engine.compile.plan import Plan, Source
+    from stages.study import Study
+
+Windows = Annotated[
+    Union[Annotated[int, Field(ge=1)], Literal["half_overlap"]],
+    Field(
+        description="Clips taken from each video: a number, evenly spread over it (a video too short for so many different "
+        "ones gives those it has), or `half_overlap`: one every half clip less one frame, the rest at the end left out, as "
+        "CoCLR's code does (starts 0, 15, 30 ... for 32 frames)."
+    ),
+]
+
+
+class Look(Strict):
+    """How videos are shown to a trained encoder: which clips, cut from the centre of the picture, in which arithmetic."""
+
+    clip: Clip
+    windows: Windows
+    precision: Precision
+
+
+class Config(StageConfig):
+    """Inputs: ``clips``, and ``models`` with one encoder for each of ``seeds``, in order."""
+
+    seeds: tuple[int, ...]
+    look: Look
+    normalise: Literal["l2", "none"] = Field(
+        default="l2", description="Whether the feature of each window is scaled to length 1 before the mean over windows."
+    )
+
+
+class Measured(Protocol):
+    """Base of protocols that show videos to frozen encoders."""
+
+    clip: Clip | None = Field(default=None, description="Clips the models are measured on; the study's own by default.")
+    windows: Windows = 10
+    precision: Precision = "fp32"
+
+    def look(self, study: Study) -> Look:
+        """How this protocol shows the videos of ``study``."""
+        return Look(clip=self.clip or study.clip, windows=self.windows, precision=self.precision)
+
+    def problems(self, study: Study) -> list[Problem]:
+        """A clip of the protocol's own that an encoder cannot take."""
+        if self.clip is None:
+            return []
+        found = []
+        for i, ref in enumerate(self.models):
+            model = study.model_outputs()[ref]
+            if isinstance(model, Trained):
+                views = {v: study.views[v] for v in model.output_views().values() if v in study.views}
+                refusals = [r for view in views.values() if (r := model.network(study).refuses(self.clip, view))]
+                found += [Problem(path=("clip",), message=f"{ref}: {refusal}") for refusal in refusals[:1]]
+        return found
+
+
+def plan_features(plan: Plan, model: str, encoders: Sequence[Source], look: Look, label: str) -> Source:
+    """Add the stage that computes the features of ``model``, or find the one that does so already.
+
+    Protocols that look at the videos alike share ``features.<model>``. One that differs from those before it gets
+    ``features-<label>.<model>``: named after the protocol rather than after its settings, so that
+    changing a setting changes no names.
+    """
+    config = Config(seeds=plan.study.seeds, look=look)
+    inputs = {"clips": plan.data, "models": tuple(encoders)}
+    for stage in plan.stages.values():
+        if stage.kind == "features" and stage.config == config and dict(stage.inputs) == inputs:
+            return stage.output
+    taken = f"{plan.study.name}.features.{model}" in plan.stages
+    return plan.add("features", f"features-{label}.{model}" if taken else f"features.{model}", config, inputs)

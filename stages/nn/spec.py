@@ -1,0 +1,134 @@
+"""Encoders, schedules and the base of trained models, as a spec names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Mapping, Union
+
+from pydantic import Field
+
+from engine.spec.component import Method, Name, Problem, Strict
+from engine.spec.explain import choices, nearest
+from stages.video.spec import Clip, View
+
+if TYPE_CHECKING:
+    from stages.study import Study
+
+
+class Narrow(Strict):
+    """A small separable 3D network for studies on a CPU: 1x3x3 and 3x1x1 convolutions, four blocks."""
+
+    kind: Literal["narrow"]
+    width: int = Field(default=16, ge=4, le=128, description="Channels of the first block; features are 8 times as wide.")
+
+    def refuses(self, clip: Clip, view: View) -> str | None:
+        """Why the network cannot take such clips; None when it can."""
+        return None
+
+
+class Torchvision(Strict):
+    """A video network of torchvision, as it is."""
+
+    kind: Literal["s3d", "r3d_18", "r2plus1d_18", "mvit_v2_s"]
+    weights: Literal["KINETICS400_V1"] | None = Field(
+        default=None,
+        description="Supervised weights of torchvision, read from `local.yaml`'s `weights` folder or "
+        "torchvision's own cache; makes the encoder one for RGB only.",
+    )
+
+    def refuses(self, clip: Clip, view: View) -> str | None:
+        """Why the network cannot take such clips; None when it can."""
+        if self.kind == "mvit_v2_s" and (clip.frames, clip.size) != (16, 224):
+            return (
+                f"mvit_v2_s takes clips of 16 frames at 224 pixels only (its position tables have that size), not "
+                f"{clip.frames} at {clip.size}: set clip.frames and clip.size so, or take another encoder"
+            )
+        if self.kind == "s3d" and (clip.frames < 5 or clip.size < 17):
+            return f"s3d needs clips of 5 frames and 17 pixels at least, not {clip.frames} at {clip.size}"
+        if self.weights and (view.kind != "rgb" or view.channels != 3):
+            return f"{self.kind} with weights {self.weights} is an encoder for RGB, not for a view of kind {view.kind!r}"
+        return None
+
+
+Encoder = Annotated[Union[Narrow, Torchvision], Field(discriminator="kind")]
+
+
+class Schedule(Strict):
+    """Length, optimiser and learning rate of a training. Defaults: CoCLR's InfoNCE stage."""
+
+    epochs: int = Field(default=300, ge=1)
+    batch: int = Field(default=32, ge=2)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-5, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="SGD only.")
+    warmup_epochs: float = Field(default=0, ge=0, description="Linear warm-up from 0.")
+    decay: Literal["step", "cosine", "none"] = "step"
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(250 / 300, 280 / 300), description="`step`: fractions of the training at which lr falls tenfold."
+    )
+
+
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    Field(description="auto: bf16 where the hardware multiplies it fast (GPUs since Ampere, CPUs with AVX512-BF16)."),
+]
+
+
+class Card(Strict):
+    """What a file of encoder weights says of itself."""
+
+    encoder: Encoder
+    view_name: Name
+    view: View
+    clip: Clip
+    stage: str = Field(description="Stage that made it.")
+
+
+class Trained(Method):
+    """Base of methods whose models are encoders of views."""
+
+    encoder: Encoder | None = Field(default=None, description="The network; the study's own by default.")
+
+    def output_views(self) -> Mapping[str, str]:
+        """Output of the model (see ``outputs``) -> name of the view that it encodes."""
+        raise NotImplementedError
+
+    def network(self, study: Study) -> Encoder:
+        """The encoder that is trained."""
+        return self.encoder or study.encoder
+
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(self.output_views())
+
+
+def view_problem(study: Study, model: Trained, view: str, path: tuple[str | int, ...]) -> Problem | None:
+    """What is wrong with ``model`` encoding ``view``: unknown to the study, or not for its network."""
+    if view not in study.views:
+        message = f"no view {view!r}.{nearest(view, study.views)} Views of this study: {choices(study.views)}"
+        return Problem(path=path, message=message)
+    refusal = model.network(study).refuses(study.clip, study.views[view])
+    if refusal:
+        return Problem(path=("encoder",) if model.encoder else path, message=refusal)
+    return None
+
+
+def init_problem(study: Study, model: Trained, view: str, ref: str, path: tuple[str | int, ...]) -> Problem | None:
+    """What is wrong with starting the encoder of ``view`` from model ``ref``: another view or another network."""
+    other: Any = study.model_outputs()[ref]
+    if not isinstance(other, Trained):
+        return Problem(path=path, message=f"model {ref!r} is no encoder of a view that another could start from")
+    output = next(o for o in other.output_views() if ref == o or ref.endswith(f".{o}") or not o)
+    other_view = other.output_views()[output]
+    if other_view != view:
+        message = f"model {ref!r} encodes view {other_view!r}, this one {view!r}: start from a model of the same view"
+        return Problem(path=path, message=message)
+    ours, theirs = _shape(model.network(study)), _shape(other.network(study))
+    if ours != theirs:
+        message = f"model {ref!r} has encoder {theirs}, this one {ours}: weights fit the same network only"
+        return Problem(path=path, message=message)
+    return None
+
+
+def _shape(encoder: Encoder) -> str:
+    """The encoder without what does not change the shapes of its weights."""
+    return f"{encoder.kind} {encoder.width}" if isinstance(encoder, Narrow) else encoder.kind

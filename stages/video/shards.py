@@ -1,0 +1,229 @@
+"""Packed frames: files of decoded frames in the store, and the index that says where the frames of each video lie.
+
+One folder a packing (``frames/raw-144-v1``), shared by all data sets and studies. It holds pairs of files ``<unique>.bin`` (frames of some
+videos, one after another) and ``<unique>.parquet`` (their digests and places). Files are only added and become visible
+by a rename, the index last: a killed or a concurrent run can neither show half a shard nor harm another one.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from stages.video.listing import write_parquet
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How frames are packed: ``raw`` (uint8 RGB) or ``jpeg``, the short side they are scaled to, and JPEG's quality."""
+
+    kind: str
+    short_side: int
+    quality: int = 0
+
+    @property
+    def key(self) -> str:
+        """Name of the folder; the version changes when equal settings come to mean different pixels."""
+        return f"{self.kind}-{self.short_side}" + (f"-q{self.quality}" if self.kind == "jpeg" else "") + "-v1"
+
+    @staticmethod
+    def from_key(key: str) -> Packing:
+        """The packing that has this key."""
+        kind, short_side, *quality, _ = key.split("-")
+        return Packing(kind, int(short_side), int(quality[0][1:]) if quality else 0)
+
+    def folder(self, store: Path) -> Path:
+        return store / "frames" / self.key
+
+    def encode(self, frame: np.ndarray) -> bytes:
+        """Bytes of one frame, uint8 [H, W, 3]."""
+        if self.kind == "raw":
+            return frame.tobytes()
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(frame)).save(buffer, "JPEG", quality=self.quality)
+        return buffer.getvalue()
+
+
+@dataclass
+class Place:
+    """Where the frames of one video lie. ends: end of each frame relative to ``offset``, int64 [frames]; empty for raw."""
+
+    file: Path
+    offset: int
+    frames: int
+    height: int
+    width: int
+    ends: np.ndarray
+
+    @property
+    def bytes(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else self.frames * self.height * self.width * 3
+
+
+@dataclass
+class ShardWriter:
+    """Writes one shard. Nothing of it can be seen before ``publish``; ``discard`` forgets the current video."""
+
+    folder: Path
+    packing: Packing
+    _rows: list[dict] = field(default_factory=list)
+    _ends: list[int] = field(default_factory=list)
+    _shape: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._name = uuid.uuid4().hex
+        self._partial = self.folder / f"{self._name}.partial"
+        self._file = open(self._partial, "wb")  # noqa: SIM115 - open until it is published
+        self._start = 0
+
+    def add(self, frame: np.ndarray) -> None:
+        """Append one frame, uint8 [H, W, 3], to the current video."""
+        self._file.write(self.packing.encode(frame))
+        self._ends.append(self._file.tell() - self._start)
+        self._shape = (frame.shape[0], frame.shape[1])
+
+    @property
+    def bytes(self) -> int:
+        """Bytes written so far."""
+        return self._file.tell()
+
+    def finish(self, digest: str) -> None:
+        """The current video is complete."""
+        height, width = self._shape
+        ends = self._ends if self.packing.kind == "jpeg" else []
+        place = {
+            "offset": self._start,
+            "frames": len(self._ends),
+            "height": height,
+            "width": width,
+            "ends": ends,
+        }
+        self._rows.append({"digest": digest, **place})
+        self._begin()
+
+    def discard(self) -> None:
+        """Forget the frames of the current video."""
+        self._file.seek(self._start)
+        self._file.truncate()
+        self._begin()
+
+    def publish(self) -> None:
+        """Make the finished videos visible; an empty shard leaves nothing behind."""
+        import pyarrow as pa
+
+        self.discard()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        if not self._rows:
+            self._partial.unlink()
+            return
+        os.replace(self._partial, self.folder / f"{self._name}.bin")
+        table = pa.Table.from_pylist(self._rows, schema=_schema())
+        publish_parquet(table, self.folder / f"{self._name}.parquet")
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+    def _begin(self) -> None:
+        self._start, self._ends = self._file.tell(), []
+
+
+def publish_parquet(table: object, path: Path) -> None:
+    """Write a Parquet file that appears whole or not at all."""
+    partial = path.with_suffix(".partial-index")
+    write_parquet(table, partial)
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def places(store: Path, packing: Packing, digests: Iterable[str]) -> dict[str, Place]:
+    """Where the frames of the videos with these digests lie; videos that are not packed are left out.
+
+    A video that two runs packed at the same time has two copies with the same content: the one in the first file counts.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    wanted = pa.array(sorted(set(digests)), pa.string())
+    found: dict[str, Place] = {}
+    for index in sorted(packing.folder(store).glob("*.parquet")):
+        table = pq.read_table(index)
+        table = table.filter(pc.is_in(table["digest"], value_set=wanted)).combine_chunks()
+        if not len(table):
+            continue
+        lists = table["ends"].chunk(0)
+        ends, bounds = lists.flatten().to_numpy(), lists.offsets.to_numpy() - lists.offsets[0].as_py()
+        file = index.with_suffix(".bin")
+        columns = (table[name].to_pylist() for name in ("digest", "offset", "frames", "height", "width"))
+        for i, (digest, *place) in enumerate(zip(*columns)):
+            found.setdefault(digest, Place(file, *place, ends[bounds[i] : bounds[i + 1]]))
+    return found
+
+
+class ShardReader:
+    """Reads packed frames through memory maps, which are opened when first needed (in every worker anew)."""
+
+    def __init__(self, places: Mapping[str, Place]) -> None:
+        self._places = dict(places)
+        self._maps: dict[Path, mmap.mmap] = {}
+
+    def __getstate__(self) -> dict:
+        return {"_places": self._places, "_maps": {}}
+
+    def read(self, digest: str, numbers: np.ndarray) -> np.ndarray:
+        """Frames ``numbers`` (int [T]) of a video: uint8 [T, H, W, 3], a copy. Raises IndexError beyond its frames."""
+        place = self._places[digest]
+        first, last = int(numbers.min()), int(numbers.max())
+        if first < 0 or last >= place.frames:
+            raise IndexError(f"frames {first}..{last} of a video of {place.frames} frames")
+        data = self._map(place.file)
+        if len(place.ends):
+            return self._read_jpeg(data, place, numbers)
+        frame = place.height * place.width * 3
+        run = np.frombuffer(data, np.uint8, (last - first + 1) * frame, place.offset + first * frame)
+        run = run.reshape(-1, place.height, place.width, 3)
+        return run.take(numbers - first, axis=0)
+
+    def _read_jpeg(self, data: mmap.mmap, place: Place, numbers: np.ndarray) -> np.ndarray:
+        from PIL import Image
+
+        out = np.empty((len(numbers), place.height, place.width, 3), np.uint8)
+        for i, number in enumerate(numbers.tolist()):
+            begin = place.offset + (int(place.ends[number - 1]) if number else 0)
+            encoded = io.BytesIO(data[begin : place.offset + int(place.ends[number])])
+            out[i] = np.asarray(Image.open(encoded))
+        return out
+
+    def _map(self, path: Path) -> mmap.mmap:
+        if path not in self._maps:
+            with open(path, "rb") as file:
+                self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._maps[path]
+
+
+def _schema() -> object:
+    import pyarrow as pa
+
+    fields = {
+        "digest": pa.string(),
+        "offset": pa.int64(),
+        "frames": pa.int64(),
+        "height": pa.int32(),
+        "width": pa.int32(),
+    }
+    return pa.schema([*fields.items(), ("ends", pa.list_(pa.int64()))])

@@ -1,0 +1,80 @@
+"""The words for video in a spec: clips, views, packing, and the base of all video data sets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
+
+from pydantic import Field
+
+from engine.spec.component import Data, Strict
+
+if TYPE_CHECKING:
+    from engine.compile.plan import Plan, Source
+
+
+class Clip(Strict):
+    """A clip: ``frames`` frames, every ``stride``-th of the video, at ``size`` x ``size`` pixels."""
+
+    frames: int = Field(default=32, ge=1)
+    stride: int = Field(default=1, ge=1)
+    size: int = Field(default=128, ge=8)
+    pad: Literal["first", "last", "loop"] = Field(
+        default="first",
+        description="How a video shorter than a clip is filled: its first frame repeated before it (as CoCLR's code "
+        "does), its last frame repeated after it, or the video played again.",
+    )
+
+    @property
+    def span(self) -> int:
+        """Frames of the video that one clip covers."""
+        return (self.frames - 1) * self.stride + 1
+
+
+class Rgb(Strict):
+    """Colour frames, scaled to [0, 1] and normalised by the ImageNet statistics."""
+
+    kind: Literal["rgb"] = "rgb"
+    channels: ClassVar[int] = 3
+
+
+class Difference(Strict):
+    """Difference of consecutive frames: a motion view that costs nothing. Not optical flow, and not in the papers."""
+
+    kind: Literal["difference"] = "difference"
+    channels: ClassVar[int] = 3
+
+
+View = Annotated[Union[Rgb, Difference], Field(discriminator="kind")]
+
+
+class Pack(Strict):
+    """Decoded frames kept in shards, so that an epoch does not decode videos again."""
+
+    kind: Literal["none", "raw", "jpeg", "auto"] = Field(
+        default="auto", description="auto: raw while the set stays below `limit_gb`, JPEG beyond."
+    )
+    short_side: int = Field(default=144, ge=8, description="Frames are scaled to this short side; never enlarged.")
+    quality: int = Field(default=92, ge=1, le=100, description="JPEG quality.")
+    limit_gb: float = Field(default=20.0, gt=0)
+
+
+class VideoData(Data):
+    """A set of labelled videos."""
+
+    pack: Pack = Pack()
+    broken_limit: float = Field(default=0.05, ge=0, le=1, description="Share of unreadable videos above which it fails.")
+
+    def listing(self, plan: Plan) -> Source:
+        """Add the stage that lists the videos."""
+        raise NotImplementedError
+
+    def root_name(self) -> str | None:
+        """Name under which the root folder is found at run time; None when the videos lie beside the listing."""
+        return None
+
+    def plan(self, plan: Plan) -> Source:
+        from stages.clips.spec import Config
+
+        listing = self.listing(plan)
+        config = Config(dataset=self.root_name(), pack=self.pack, broken_limit=self.broken_limit)
+        return plan.add("clips", "clips", config, {"listing": listing})

@@ -1,0 +1,91 @@
+"""Cropping to size and normalising, against plain arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, strategies as st
+
+from stages.video.augment import Augmentation, Colour, Crop
+from stages.video.spec import Difference, Rgb
+from stages.video.transforms import MEAN, STD, denormalise, evaluation_clip, normalise, training_clip
+
+
+def frames(count: int, height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def augmentation(area: float = 0.25, down: float = 0.0, right: float = 0.0, flip: bool = False) -> Augmentation:
+    return Augmentation(Crop((area,), (1.0,), down, right), flip, Colour())
+
+
+def as_clip(video: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(video.copy()).permute(3, 0, 1, 2)
+
+
+def test_evaluation_keeps_the_middle_of_the_long_side():
+    video = frames(3, 20, 30)
+    assert torch.equal(evaluation_clip(video, 20), as_clip(video[:, :, 5:25]))
+    high = frames(3, 31, 20)
+    assert torch.equal(evaluation_clip(high, 20), as_clip(high[:, 5:25]))
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(8, 40))
+def test_any_size_becomes_the_size_of_the_clip(height, width, size):
+    clip = evaluation_clip(frames(2, height, width), size)
+    assert clip.shape == (3, 2, size, size) and clip.dtype == torch.uint8 and clip.is_contiguous()
+
+
+def test_a_flat_picture_stays_flat_and_a_ramp_stays_a_ramp():
+    assert (evaluation_clip(np.full((1, 50, 70, 3), 77, np.uint8), 16) == 77).all()
+    ramp = np.broadcast_to(np.arange(0, 240, 5, dtype=np.uint8)[None, None, :, None], (1, 48, 48, 3))
+    row = evaluation_clip(ramp, 12)[0, 0, 5].float()
+    assert (row.diff()[1:-1] - 20).abs().max() <= 1  # 48 to 12 pixels: 4 * 5 a step
+
+
+def test_the_training_crop_is_where_the_parameters_say():
+    video = frames(2, 40, 40)  # a quarter of the area: 20 by 20 pixels, not scaled
+    assert torch.equal(training_clip(video, augmentation(), 20), as_clip(video[:, :20, :20]))
+    corner = augmentation(down=0.999, right=0.999)
+    assert torch.equal(training_clip(video, corner, 20), as_clip(video[:, 20:, 20:]))
+
+
+def test_a_flip_mirrors_every_frame():
+    video = frames(3, 40, 40)
+    plain, flipped = (training_clip(video, augmentation(flip=f), 16) for f in (False, True))
+    assert torch.equal(flipped, plain.flip(-1)) and not torch.equal(flipped, plain)
+
+
+def test_frames_that_may_not_be_written_are_fine(recwarn):
+    video = frames(1, 10, 10)
+    video.setflags(write=False)
+    before = video.copy()
+    training_clip(video, augmentation(area=1.0), 8)
+    assert not recwarn.list and (video == before).all()
+
+
+def test_rgb_by_hand():
+    clip = torch.tensor([255, 0, 51], dtype=torch.uint8).view(1, 3, 1, 1, 1)
+    expected = [(v - m) / s for v, m, s in zip((1.0, 0.0, 0.2), MEAN, STD)]
+    assert normalise(clip, Rgb()).flatten().tolist() == pytest.approx(expected, rel=1e-5)
+    assert torch.equal(normalise(clip.float() / 255, Rgb()), normalise(clip, Rgb()))
+
+
+def test_differences_by_hand():
+    clip = torch.tensor([0.1, 0.3, 0.2]).view(1, 1, 3, 1, 1).expand(1, 3, 3, 1, 1)
+    out = normalise(clip, Difference())[0, 0].flatten().tolist()
+    assert out == pytest.approx([0.2 / STD[0], 0.2 / STD[0], -0.1 / STD[0]], rel=1e-5)
+
+
+def test_a_still_video_has_no_difference_and_neither_has_one_frame():
+    still = torch.full((2, 3, 4, 5, 5), 9, dtype=torch.uint8)
+    assert not normalise(still, Difference()).any()
+    assert normalise(still[:, :, :1], Difference()).shape == (2, 3, 1, 5, 5)
+
+
+def test_pictures_of_a_view():
+    clip = torch.randint(0, 256, (2, 3, 4, 5, 5), dtype=torch.uint8)
+    assert torch.equal(denormalise(normalise(clip, Rgb()), Rgb()), clip)
+    still = torch.zeros(1, 3, 2, 2, 2, dtype=torch.uint8)
+    assert (denormalise(normalise(still, Difference()), Difference()) == 128).all()
