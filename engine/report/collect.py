@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping
 
@@ -19,10 +20,9 @@ Read = Callable[[Cell], str | None]
 
 @dataclass(frozen=True)
 class Workspace:
-    """Metrics files below a checkout. ``failed``: stages that ended with an error, so that the table can say so."""
+    """Metrics files below a checkout."""
 
     root: Path
-    failed: frozenset[str] = frozenset()
 
     def read(self, cell: Cell) -> str | None:
         path = self.root / cell.metrics_path
@@ -36,24 +36,32 @@ class Revision:
     root: Path
     name: str
 
+    @cached_property
     def commit(self) -> str:
         """The commit that ``name`` stands for. Raises UserError if there is none."""
         for attempt in (self.name, *self._experiments()):
-            found = _git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{attempt}^{{commit}}")
+            found = _git(
+                self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{attempt}^{{commit}}"
+            )
             if found:
                 return found.strip()
-        known = sorted(ref.rsplit("/", 1)[-1] for ref in (_git(self.root, "for-each-ref", "--format=%(refname)", "refs/exps") or "").split())
+        known = sorted(
+            ref.rsplit("/", 1)[-1]
+            for ref in (_git(self.root, "for-each-ref", "--format=%(refname)", "refs/exps") or "").split()
+        )
         raise UserError(
             f"{self.name!r} is neither a git revision nor a DVC experiment of {self.root}. "
             f"Experiments: {', '.join(known) if known else 'none (`dvc exp run` makes them)'}"
         )
 
     def read(self, cell: Cell) -> str | None:
-        return _git(self.root, "show", f"{self.commit()}:./{cell.metrics_path}")
+        return _git(self.root, "show", f"{self.commit}:./{cell.metrics_path}")
 
     def _experiments(self) -> list[str]:
         # DVC keeps an experiment under refs/exps/<2 digits>/<38 digits of its baseline>/<name>.
-        refs = (_git(self.root, "for-each-ref", "--sort=-creatordate", "--format=%(refname)", "refs/exps") or "").split()
+        refs = (
+            _git(self.root, "for-each-ref", "--sort=-creatordate", "--format=%(refname)", "refs/exps") or ""
+        ).split()
         return [ref for ref in refs if ref.count("/") == 4 and ref.rsplit("/", 1)[-1] == self.name]
 
 
@@ -80,7 +88,9 @@ def collect(table: Table, cells: Iterable[Cell], read: Read, failed: Iterable[st
                 contents[cell.stage] = _parse(read(cell), cell)
             content = contents[cell.stage]
             if content is None:
-                missing[row, column] = f"{cell.stage} failed" if cell.stage in failed else f"{cell.stage} has not run"
+                missing[row, column] = (
+                    f"{cell.stage} failed" if cell.stage in failed else f"{cell.stage} has not run"
+                )
                 continue
             values[row, column] = by_seed(content, metric, cell)
             if "test_videos" in content:
@@ -116,7 +126,9 @@ def _parse(text: str | None, cell: Cell) -> Mapping[str, Any] | None:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise UserError(f"{cell.metrics_path}: not JSON ({error}); delete it and run {cell.stage} again") from None
+        raise UserError(
+            f"{cell.metrics_path}: not JSON ({error}); delete it and run {cell.stage} again"
+        ) from None
     if not isinstance(content, Mapping):
         raise UserError(f"{cell.metrics_path}: a mapping with `seeds` is expected")
     return content

@@ -33,44 +33,65 @@ td.higher { color: var(--good); } td.lower { color: var(--open); } td.missing { 
 sup { color: var(--dim); font-weight: 400; padding-left: .15em; }
 ul { margin: .2rem 0; padding-left: 1.2rem; } ul.claims { list-style: none; padding: 0; } .claims li { margin: .4rem 0; }
 .claims .dim { padding-left: .7em; } .notes { margin-top: .8rem; }
-.badge { border-radius: 1em; display: inline-block; font-size: .82rem; font-weight: 600; margin-right: .5em; padding: .05em .7em; }
+.badge { border-radius: 1em; display: inline-block; font-size: .82rem; font-weight: 600; margin-right: .5em;
+  padding: .05em .7em; }
 .reproduced { background: var(--good-back); color: var(--good); } .not { background: var(--bad-back); color: var(--bad); }
-@media (max-width: 46rem) { body { font-size: 13.5px; padding: .8rem; } th, td { padding: .3rem .4rem; } .first { padding-left: .8rem; } }
+@media (max-width: 46rem) { body { font-size: 13.5px; padding: .8rem; } th, td { padding: .3rem .4rem; }
+  .first { padding-left: .8rem; } }
 .undecided { background: var(--open-back); color: var(--open); }
 """
 
 
-def page(title: str, layouts: Sequence[Layout], deviations: Sequence[str] = (), paper: Paper | None = None) -> str:
+def page(
+    title: str, layouts: Sequence[Layout], deviations: Sequence[str] = (), paper: Paper | None = None
+) -> str:
     """The whole page."""
     parts = [f"<h1>{_e(title)}</h1>", *([f'<p class="dim">{_paper(paper)}</p>'] if paper else [])]
     parts += [_table(layout) for layout in layouts]
     if deviations:
         parts.append("<h3>Where the study departs from the paper</h3>")
         parts.append(f"<ul>{''.join(f'<li>{_e(d)}</li>' for d in deviations)}</ul>")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_e(title)}</title>'
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_e(title)}</title>'
+    )
     body = "\n".join(parts)
     return f'<!doctype html>\n<html lang="en">\n<head>{head}\n<style>{STYLE}</style></head>\n<body>\n{body}\n</body>\n</html>\n'
 
 
 def _paper(paper: Paper) -> str:
-    words = [paper.authors, f"“{paper.title}”", " ".join(w for w in (paper.venue, str(paper.year or "")) if w)]
-    link = f'<a href="https://arxiv.org/abs/{_e(paper.arxiv)}">arXiv {_e(paper.arxiv)}</a>' if paper.arxiv else ""
+    words = [
+        paper.authors,
+        f"“{paper.title}”",
+        " ".join(w for w in (paper.venue, str(paper.year or "")) if w),
+    ]
+    link = (
+        f'<a href="https://arxiv.org/abs/{_e(paper.arxiv)}">arXiv {_e(paper.arxiv)}</a>'
+        if paper.arxiv
+        else ""
+    )
     return "Reproduces " + ", ".join([*(_e(w) for w in words if w), *([link] if link else [])])
 
 
 def _table(layout: Layout) -> str:
     groups = "".join(
-        f'<th class="group first" colspan="{len(s)}">{_e(g)}</th>' if len(s) > 1 else f'<th class="first">{_e(g)}</th>'
+        f'<th class="group first" colspan="{len(s)}">{_e(g)}</th>'
+        if len(s) > 1
+        else f'<th class="first">{_e(g)}</th>'
         for g, s in layout.groups
     )
-    subs = "".join(f'<th class="sub{_first(i)}">{_e(sub)}</th>' for _, s in layout.groups for i, sub in enumerate(s))
+    subs = "".join(
+        f'<th class="sub{_first(i)}">{_e(sub)}</th>' for _, s in layout.groups for i, sub in enumerate(s)
+    )
     starts = [i == 0 for _, s in layout.groups for i in range(len(s))]
     rows = "\n".join(
         f"<tr><td>{_e(label)}</td>{''.join(_cell(t, start) for t, start in zip(texts, starts, strict=True))}</tr>"
         for label, texts in layout.rows
     )
     head = f"<thead><tr><th></th>{groups}</tr><tr><th>model</th>{subs}</tr></thead>"
-    parts = [f"<h2>{_e(layout.title)}</h2>", f'<div class="wide"><table>{head}\n<tbody>\n{rows}\n</tbody></table></div>']
+    parts = [
+        f"<h2>{_e(layout.title)}</h2>",
+        f'<div class="wide"><table>{head}\n<tbody>\n{rows}\n</tbody></table></div>',
+    ]
     if layout.claims:
         lines = "\n".join(f"<li>{_claim(c)}</li>" for c in layout.claims)
         parts.append(f'<h3>Claims of the paper</h3>\n<ul class="claims">\n{lines}\n</ul>')

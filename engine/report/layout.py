@@ -83,7 +83,9 @@ class _Marks:
 def layout(built: Built, deviations: Sequence[str] = ()) -> Layout:
     """Paper, ours and difference side by side; columns that the paper lacks have ours alone."""
     table, marks = built.table, _Marks()
-    groups = tuple((table.label(c), ("paper", "ours", "Δ") if built.has_paper(c) else ("ours",)) for c in table.columns)
+    groups = tuple(
+        (table.label(c), ("paper", "ours", "Δ") if built.has_paper(c) else ("ours",)) for c in table.columns
+    )
     most = max((e.seeds for e in built.entries.values()), default=0)
     rows = []
     for row in table.rows:
@@ -169,7 +171,9 @@ def _ours(entry: Entry, decimals: int, most: int, marks: _Marks) -> Text:
     if entry.mean is None:
         return Text(MISSING, "missing", marks.of(entry.reason))
     spread = f" ± {number(entry.sd, decimals)}" if entry.sd is not None else ""
-    fewer = f"{entry.seeds} seed{'s' if entry.seeds > 1 else ''} instead of {most}" if entry.seeds < most else ""
+    fewer = (
+        f"{entry.seeds} seed{'s' if entry.seeds > 1 else ''} instead of {most}" if entry.seeds < most else ""
+    )
     return Text(number(entry.mean, decimals) + spread, "ours", marks.of(fewer))
 
 
@@ -177,7 +181,11 @@ def _paper(entry: Entry, table: Table, marks: _Marks) -> Text:
     if entry.paper is None:
         return Text("", "empty")
     elsewhere = entry.source if entry.source != table.source else ""
-    return Text(number(entry.paper, table.decimals), "paper", marks.of("; ".join(w for w in (elsewhere, entry.note) if w)))
+    return Text(
+        number(entry.paper, table.decimals),
+        "paper",
+        marks.of("; ".join(w for w in (elsewhere, entry.note) if w)),
+    )
 
 
 def _difference(value: float | None, decimals: int) -> Text:
@@ -214,7 +222,8 @@ def _notes(built: Built, most: int) -> Iterator[str]:
     if errors and built.test_videos:
         sizes = " to ".join(str(n) for n in dict.fromkeys((built.test_videos[0], built.test_videos[-1])))
         points = " points" if table.unit == "per_cent" else ""
-        yield f"Test set of {sizes} videos: its size alone makes any one value uncertain by up to ±{max(errors):.{table.decimals}f}{points} (95 %)."
+        most_off = f"±{max(errors):.{table.decimals}f}{points}"
+        yield f"Test set of {sizes} videos: its size alone makes any one value uncertain by up to {most_off} (95 %)."
 
 
 def _spread(most: int) -> str:

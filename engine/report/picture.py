@@ -26,13 +26,23 @@ def plot(built: Built) -> Figure:
             labels = {} if axis.get_legend_handles_labels()[1].count("ours") else {"label": "ours"}
             if entry.mean is not None:
                 if entry.sampling:
-                    axis.errorbar(entry.mean, y, xerr=entry.sampling, color="#2a6fb0", linewidth=1, alpha=0.6, capsize=3)
+                    axis.errorbar(
+                        entry.mean, y, xerr=entry.sampling, color="#2a6fb0", linewidth=1, alpha=0.6, capsize=3
+                    )
                 if entry.sd:
                     axis.errorbar(entry.mean, y, xerr=entry.sd, color="#2a6fb0", linewidth=4, alpha=0.45)
                 axis.plot(entry.mean, y, "o", color="#2a6fb0", markersize=7, **labels)
             if entry.paper is not None:
                 labels = {} if axis.get_legend_handles_labels()[1].count("paper") else {"label": "paper"}
-                axis.plot(entry.paper, y, "D", markerfacecolor="none", markeredgecolor="#c25a12", markersize=8, **labels)
+                axis.plot(
+                    entry.paper,
+                    y,
+                    "D",
+                    markerfacecolor="none",
+                    markeredgecolor="#c25a12",
+                    markersize=8,
+                    **labels,
+                )
             if entry.mean is None:
                 axis.text(0.02, y, "–", color="#a32020", va="center", transform=axis.get_yaxis_transform())
         axis.set_title(table.label(column), fontsize=10)
@@ -48,6 +58,13 @@ def plot(built: Built) -> Figure:
     figure.supxlabel(f"{'per cent; ' if table.unit == 'per_cent' else ''}{bars}", fontsize=8, color="0.35")
     handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=len(handles), frameon=False, fontsize=9)
+        figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside upper right",
+            ncols=len(handles),
+            frameon=False,
+            fontsize=9,
+        )
     figure.suptitle(table.title or built.name, fontsize=11, x=0.01, ha="left")
     return figure

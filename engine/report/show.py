@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Iterable, Mapping, Sequence
+from typing import Sequence
 
 from engine.compile.plan import Plan
 from engine.errors import UserError
-from engine.report.collect import Revision, Workspace, collect
+from engine.report.collect import Revision, Workspace
 from engine.report.html import page
-from engine.report.layout import Layout, compare, layout
-from engine.report.spec import Cell, Config
-from engine.report.tables import Built, build
+from engine.report.layout import Layout
+from engine.report.spec import Config
+from engine.report.tables import Built
 from engine.report.terminal import show
 from engine.report.text import csv_text, json_table, latex, markdown
-from engine.run.home import state
+from engine.report.views import built_tables, comparisons, layouts
+from engine.run.home import home
 from engine.spec.study import BaseStudy
-from engine.track.record import read_events
+from engine.track.failures import failed_stages
 
 FORMATS = ("terminal", "md", "csv", "tex", "html", "json")
 
@@ -34,32 +34,11 @@ def show_tables(root: Path, study: BaseStudy, revisions: Sequence[str], format: 
     config = report.config
     assert isinstance(config, Config)
     if len(revisions) > 1:
-        _print(study, [_compare(root, config, name, revisions) for name in config.tables], [], format)
+        _print(study, comparisons(config, {r: Revision(root, r).read for r in revisions}), [], format)
         return
-    source = Revision(root, revisions[0]) if revisions else Workspace(root)
-    failed = failed_stages(config.cells)
-    built = [build(n, t, collect(t, config.cells, source.read, failed)) for n, t in config.tables.items()]
-    _print(study, [layout(b, config.deviations) for b in built], built, format)
-
-
-def failed_stages(cells: Iterable[Cell]) -> set[str]:
-    """Stages whose latest execution ended with an error."""
-    wanted = {cell.stage for cell in cells}
-    failed, seen = set(), set()
-    for path in sorted(state("runs").glob("*/run.json"), reverse=True):
-        stage = json.loads(path.read_text(encoding="utf-8"))["stage"]
-        if stage in wanted and stage not in seen:
-            seen.add(stage)
-            events = read_events(path.parent)[0]
-            if events and events[-1].get("status") == "failed":
-                failed.add(stage)
-    return failed
-
-
-def _compare(root: Path, config: Config, name: str, revisions: Sequence[str]) -> Layout:
-    table = config.tables[name]
-    results: Mapping = {r: collect(table, config.cells, Revision(root, r).read) for r in revisions}
-    return compare(name, table, results)
+    read = Revision(root, revisions[0]).read if revisions else Workspace(root).read
+    failed = () if revisions else failed_stages(home())
+    _print(study, layouts(config, read, failed), built_tables(config, read, failed), format)
 
 
 def _print(study: BaseStudy, layouts: Sequence[Layout], built: Sequence[Built], format: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.spec.component import ModelRef, Name, Strict, StageConfig
+from engine.spec.component import ModelRef, Name, StageConfig, Strict
 from engine.spec.study import Paper
 from engine.spec.table import Table
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine.report.collect import collect
 from engine.report.html import page
 from engine.report.layout import Layout, layout
 from engine.report.picture import plot
 from engine.report.spec import Cell, Config
-from engine.report.tables import Built, build
+from engine.report.tables import Built
 from engine.report.text import csv_text, json_table, latex, markdown
+from engine.report.views import built_tables
 from engine.run.context import Context
 
 
@@ -23,11 +23,11 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     def read(cell: Cell) -> str:
         return files[cell].read_text(encoding="utf-8")
 
-    tables = {name: build(name, table, collect(table, config.cells, read)) for name, table in config.tables.items()}
-    layouts = [layout(built) for built in tables.values()]
+    tables = built_tables(config, read)
+    layouts = [layout(built) for built in tables]
     _write(context.out / "report.md", report(config, layouts))
     _write(context.out / "report.html", page(config.title, layouts, config.deviations, config.paper))
-    for built, laid in zip(tables.values(), layouts, strict=True):
+    for built, laid in zip(tables, layouts, strict=True):
         _write(context.out / f"{laid.name}.csv", csv_text(built))
         _write(context.out / f"{laid.name}.tex", latex(laid))
         _write(context.out / f"{laid.name}.json", json_table(laid))
@@ -35,8 +35,8 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     for path in published(context.out):
         context.record.artifact(path, parent=True)
     return {
-        "tables": {name: means(built) for name, built in tables.items()},
-        "claims": {name: {str(v.claim): v.status for v in built.verdicts} for name, built in tables.items()},
+        "tables": {built.name: means(built) for built in tables},
+        "claims": {built.name: {str(v.claim): v.status for v in built.verdicts} for built in tables},
     }
 
 
@@ -49,11 +49,19 @@ def report(config: Config, layouts: list[Layout]) -> str:
     """The whole report in Markdown."""
     parts = [f"# {config.title}\n"]
     if paper := config.paper:
-        words = [paper.authors, f"“{paper.title}”", paper.venue, str(paper.year or ""), f"arXiv {paper.arxiv}" if paper.arxiv else ""]
+        words = [
+            paper.authors,
+            f"“{paper.title}”",
+            paper.venue,
+            str(paper.year or ""),
+            f"arXiv {paper.arxiv}" if paper.arxiv else "",
+        ]
         parts.append(f"Reproduces {', '.join(w for w in words if w)}\n")
     parts += [markdown(laid) for laid in layouts]
     if config.deviations:
-        parts.append("## Where the study departs from the paper\n\n" + "".join(f"- {d}\n" for d in config.deviations))
+        parts.append(
+            "## Where the study departs from the paper\n\n" + "".join(f"- {d}\n" for d in config.deviations)
+        )
     return "\n".join(parts)
 
 

@@ -10,7 +10,16 @@ from engine.report.text import BADGE
 if TYPE_CHECKING:
     from rich.console import Console
 
-STYLE = {"paper": "", "ours": "bold", "higher": "green", "lower": "yellow", "same": "dim", "missing": "red", "chance": "dim", "empty": ""}
+STYLE = {
+    "paper": "",
+    "ours": "bold",
+    "higher": "green",
+    "lower": "yellow",
+    "same": "dim",
+    "missing": "red",
+    "chance": "dim",
+    "empty": "",
+}
 STATUS = {"reproduced": "green", "not reproduced": "red", "undecided": "yellow"}
 
 
@@ -23,11 +32,15 @@ def show(layouts: Iterable[Layout], console: Console | None = None) -> None:
 
     console = console or Console()
     for layout in layouts:
-        grid = Grid(title=Styled(layout.title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        grid = Grid(
+            title=Styled(layout.title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+        )
         grid.add_column("model", vertical="bottom", no_wrap=True)
         for group, subs in layout.groups:
             for i, sub in enumerate(subs):
-                grid.add_column(Styled(f"{group if i == 0 else ''}\n{sub}"), justify="right", vertical="bottom")
+                grid.add_column(
+                    Styled(f"{group if i == 0 else ''}\n{sub}"), justify="right", vertical="bottom"
+                )
         for label, texts in layout.rows:
             grid.add_row(Styled(label), *(Styled(str(t), STYLE[t.kind]) for t in texts))
         console.print(grid)

@@ -27,7 +27,12 @@ def markdown(layout: Layout, level: int = 2) -> str:
     if layout.notes:
         lines += ["", *(f"- {_md(note)}" for note in layout.notes)]
     if layout.deviations:
-        lines += ["", "**Where the study departs from the paper**", "", *(f"- {_md(d)}" for d in layout.deviations)]
+        lines += [
+            "",
+            "**Where the study departs from the paper**",
+            "",
+            *(f"- {_md(d)}" for d in layout.deviations),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -44,7 +49,22 @@ def csv_text(built: Built) -> str:
     """One line a cell, with all numbers, in the table's unit; empty where there is none."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["row", "column", "paper", "mean", "sd", "seeds", "delta", "sampling_95", "chance", "missing", "source", "note"])
+    writer.writerow(
+        [
+            "row",
+            "column",
+            "paper",
+            "mean",
+            "sd",
+            "seeds",
+            "delta",
+            "sampling_95",
+            "chance",
+            "missing",
+            "source",
+            "note",
+        ]
+    )
     for (row, column), e in built.entries.items():
         numbers = [e.paper, e.mean, e.sd, e.seeds, e.delta, e.sampling, built.chance.get(column)]
         writer.writerow([row, column, *map(_csv_number, numbers), e.reason, e.source, e.note])
@@ -73,7 +93,9 @@ def latex(layout: Layout) -> str:
         f"\\begin{{tabular}}{{{''.join(columns)}}}",
         "\\toprule",
     ]
-    lines += [_tex_groups(layout), _tex_rules(layout)] if any(len(subs) > 1 for _, subs in layout.groups) else []
+    lines += (
+        [_tex_groups(layout), _tex_rules(layout)] if any(len(subs) > 1 for _, subs in layout.groups) else []
+    )
     heads = [sub if len(subs) > 1 else group for group, subs in layout.groups for sub in subs]
     lines += [f"model & {' & '.join(map(_tex, heads))} \\\\", "\\midrule"]
     for label, texts in layout.rows:

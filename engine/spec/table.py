@@ -6,7 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler, StringConstraints, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 
 from engine.spec.component import ModelRef, Strict
@@ -62,10 +69,14 @@ def _claim_of_table(text: str, info: ValidationInfo) -> str:
     rows, columns = info.data.get("rows"), info.data.get("columns")
     for row in (claim.left, claim.right):
         if rows is not None and row not in rows:
-            raise ValueError(f"claim {text!r}: {row!r} is no row of this table.{nearest(row, rows)} Rows: {choices(rows)}")
+            raise ValueError(
+                f"claim {text!r}: {row!r} is no row of this table.{nearest(row, rows)} Rows: {choices(rows)}"
+            )
     if columns is not None and claim.column not in columns:
         hint = nearest(claim.column, columns)
-        raise ValueError(f"claim {text!r}: {claim.column!r} is no column of this table.{hint} Columns: {choices(columns)}")
+        raise ValueError(
+            f"claim {text!r}: {claim.column!r} is no column of this table.{hint} Columns: {choices(columns)}"
+        )
     return text
 
 
@@ -91,7 +102,9 @@ class PaperValue(Strict):
 
     value: float = Field(description="As printed: per cent where the table is in per cent.")
     source: str = Field(default="", description="Where it stands; the table's `source` by default.")
-    note: str = Field(default="", description="What differs there: another data set, input size, backbone ...")
+    note: str = Field(
+        default="", description="What differs there: another data set, input size, backbone ..."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -110,12 +123,15 @@ class Table(Strict):
 
     title: str = ""
     source: str = Field(default="", description="Where the paper's values stand: `CoCLR, table 1`.")
-    rows: Annotated[tuple[ModelRef, ...], AfterValidator(_each_once)] = Field(min_length=1, description="Models.")
+    rows: Annotated[tuple[ModelRef, ...], AfterValidator(_each_once)] = Field(
+        min_length=1, description="Models."
+    )
     columns: Annotated[tuple[Column, ...], AfterValidator(_each_once)] = Field(
         min_length=1, description="Metrics of evaluations: `linear_probe.top1`."
     )
     unit: Literal["per_cent", "number"] = Field(
-        default="per_cent", description="per_cent: measured fractions are shown times 100, like the paper's values."
+        default="per_cent",
+        description="per_cent: measured fractions are shown times 100, like the paper's values.",
     )
     decimals: int = Field(default=1, ge=0, le=4)
     labels: Annotated[dict[str, str], AfterValidator(_labels_known)] = Field(
@@ -128,4 +144,6 @@ class Table(Strict):
 
     def label(self, name: str) -> str:
         """What to print for a row or column."""
-        return self.labels.get(name) or (name if name in self.rows else name.replace(".", " ").replace("_", " "))
+        return self.labels.get(name) or (
+            name if name in self.rows else name.replace(".", " ").replace("_", " ")
+        )

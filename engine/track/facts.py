@@ -57,10 +57,18 @@ def git_state(checkout: Path) -> dict[str, Any] | None:
     if status is None:
         return None
     lines = status.splitlines()
-    head = {words[1]: words[2] for line in lines if line.startswith("# ") and len(words := line.split(" ", 2)) == 3}
+    head = {
+        words[1]: words[2]
+        for line in lines
+        if line.startswith("# ") and len(words := line.split(" ", 2)) == 3
+    }
     commit, branch = head.get("branch.oid"), head.get("branch.head")
     has_commit = commit not in (None, "(initial)")
-    diff = (_git(checkout, "diff", "--no-color", "--no-ext-diff", "HEAD", "--", ".", *OUTCOMES) if has_commit else None) or ""
+    diff = (
+        _git(checkout, "diff", "--no-color", "--no-ext-diff", "HEAD", "--", ".", *OUTCOMES)
+        if has_commit
+        else None
+    ) or ""
     if len(diff) > DIFF_LIMIT:
         diff = f"{diff[:DIFF_LIMIT]}\n... {len(diff) - DIFF_LIMIT} more characters were left out\n"
     return {
@@ -75,7 +83,11 @@ def _git(checkout: Path, *arguments: str) -> str | None:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}  # never in the way of the user's own git
     try:
         done = subprocess.run(
-            ["git", "-C", str(checkout), *arguments], capture_output=True, timeout=10, env=environment, check=False
+            ["git", "-C", str(checkout), *arguments],
+            capture_output=True,
+            timeout=10,
+            env=environment,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -99,7 +111,9 @@ def hardware() -> dict[str, Any]:
     import psutil
 
     return {
-        "cpu": _first_match(Path("/proc/cpuinfo"), r"model name\s*:\s*(.+)") or platform.processor() or platform.machine(),
+        "cpu": _first_match(Path("/proc/cpuinfo"), r"model name\s*:\s*(.+)")
+        or platform.processor()
+        or platform.machine(),
         "cores": psutil.cpu_count(logical=False),
         "threads": psutil.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),

@@ -73,7 +73,9 @@ def sync(home: Path) -> int:
     store = Store(home)
     try:
         store.probe()
-    except Exception as error:  # whatever MLflow, its HTTP client or the data base raise: for a person it is one thing
+    except (
+        Exception
+    ) as error:  # whatever MLflow, its HTTP client or the data base raise: for a person it is one thing
         raise UserError(
             f"the MLflow store {store.uri} cannot be reached ({_line(error)}). The records under "
             f"{home / '.vidspec' / 'runs'} are kept, and are sent the next time; check MLFLOW_TRACKING_URI"
@@ -84,7 +86,9 @@ def sync(home: Path) -> int:
     if sweep.errors:
         record, error = next(iter(sweep.errors.items()))
         more = f" (and {len(sweep.errors) - 1} more)" if len(sweep.errors) > 1 else ""
-        raise UserError(f"the record {record}{more} could not be written to the MLflow store {store.uri}: {_line(error)}")
+        raise UserError(
+            f"the record {record}{more} could not be written to the MLflow store {store.uri}: {_line(error)}"
+        )
     return sweep.changed
 
 
@@ -115,7 +119,9 @@ def _mirror(home: Path, pause: float, linger: float, patience: float) -> Sweep |
             reached, wait = time.monotonic(), pause
             if sweep.changed or sweep.live:
                 busy = reached
-        except Exception as error:  # the store is away, in one of the many ways of MLflow, HTTP and data bases
+        except (
+            Exception
+        ) as error:  # the store is away, in one of the many ways of MLflow, HTTP and data bases
             wait = min(2 * wait, 60.0)
             _say(f"{sweep.store.uri} cannot be reached ({_line(error)}); next try in {wait:.0f} s")
             sweep = Sweep(home, Store(home))

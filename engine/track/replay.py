@@ -90,7 +90,9 @@ def _begin(record: Path, header: Mapping[str, Any], store: Store, state: State) 
     if not state.run:
         name = header["stage"].removeprefix(f"{header['study']}.")
         tags = {"vidspec.record": record.name, "mlflow.parentRunId": state.parent}
-        run = store.client.create_run(state.experiment, start_time=milliseconds(header["time"]), tags=tags, run_name=name)
+        run = store.client.create_run(
+            state.experiment, start_time=milliseconds(header["time"]), tags=tags, run_name=name
+        )
         state.run = run.info.run_id
     store.log(state.run, params=run_params(header), tags=run_tags(header))
     store.log_inputs(state.run, header.get("inputs") or {})
@@ -145,7 +147,9 @@ def _curve_points(events: list[dict[str, Any]]) -> Iterator[tuple[str, float, di
                 yield name, value, event
 
 
-def _send_file(record: Path, event: Mapping[str, Any], header: Mapping[str, Any], store: Store, state: State) -> None:
+def _send_file(
+    record: Path, event: Mapping[str, Any], header: Mapping[str, Any], store: Store, state: State
+) -> None:
     file = record / event["file"]
     folder = str(Path(event["file"]).parent)
     runs = [state.run, state.parent] if event.get("parent") else [state.run]
@@ -158,7 +162,9 @@ def _send_file(record: Path, event: Mapping[str, Any], header: Mapping[str, Any]
         show_at_parent(file, header, store, state.parent)
 
 
-def _finish(record: Path, header: Mapping[str, Any], end: Mapping[str, Any], store: Store, state: State) -> None:
+def _finish(
+    record: Path, header: Mapping[str, Any], end: Mapping[str, Any], store: Store, state: State
+) -> None:
     events, _ = read_events(record)
     lengths, seen = dict(state.counts), dict.fromkeys(state.counts, 0)
     missing = []

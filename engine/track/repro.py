@@ -35,7 +35,13 @@ def this_process() -> Repro:
     """This process."""
     import psutil
 
-    return Repro(os.getpid(), psutil.Process().create_time(), started(os.getpid()), tuple(sys.orig_argv), socket.gethostname())
+    return Repro(
+        os.getpid(),
+        psutil.Process().create_time(),
+        started(os.getpid()),
+        tuple(sys.orig_argv),
+        socket.gethostname(),
+    )
 
 
 def repro_process(pid: int | None = None) -> Repro | None:
@@ -80,7 +86,9 @@ def started(pid: int) -> str:
     Where there is no ``/proc``, by the system's clock. "" for a process that is gone or has ended.
     """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return "" if fields[0] in "ZX" else f"{boot}+{fields[19]}"
     except OSError:

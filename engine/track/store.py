@@ -83,7 +83,9 @@ class Store:
                 by_server = self.uri.startswith(("http://", "https://", "databricks"))
                 place = None if by_server else (artifact_root(self.home) / study).as_uri()
                 kind = {"mlflow.experimentKind": "custom_model_development"}  # or the UI asks what it is
-                self._experiments[study] = self.client.create_experiment(study, artifact_location=place, tags=kind)
+                self._experiments[study] = self.client.create_experiment(
+                    study, artifact_location=place, tags=kind
+                )
             else:
                 if found.lifecycle_stage == "deleted":
                     self.client.restore_experiment(found.experiment_id)

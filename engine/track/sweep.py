@@ -45,7 +45,9 @@ class Sweep:
                 continue
             try:
                 self._write(record)
-            except Exception as error:  # any of MLflow, HTTP and data base; reported by the caller, tried again
+            except (
+                Exception
+            ) as error:  # any of MLflow, HTTP and data base; reported by the caller, tried again
                 self.errors[record.name] = error
                 self._failures[record.name] = self._failures.get(record.name, 0) + 1
                 self.live += self._failures[record.name] < ATTEMPTS

@@ -12,7 +12,6 @@ from pathlib import Path
 from engine.errors import UserError
 from engine.track.store import QUIET, artifact_root, installed, store_uri
 
-
 TRAINING = "workflowType=machine_learning"
 """Or the UI opens with its pages for language models."""
 

@@ -16,7 +16,7 @@ from stages.clips.work import Portion, do_portion
 from stages.video.index import Checked
 
 PATIENCE = 300.0
-"""Seconds in which a worker must decode a few frames, or it counts as hanging."""
+"""Seconds in which a worker must start, or decode a frame; else it counts as hanging."""
 
 _BEAT = 1.0
 
@@ -46,6 +46,7 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     portion: Portion
+    ready: bool = False
     done: int = 0
     heard: float = field(default_factory=time.monotonic)
 
@@ -101,7 +102,7 @@ def _listen(worker: _Worker, patience: float) -> tuple[list[tuple[str, Checked]]
     try:
         while worker.pipe.poll():
             message = worker.pipe.recv()
-            worker.heard = time.monotonic()
+            worker.ready, worker.heard = True, time.monotonic()
             if isinstance(message, Failed):
                 raise (
                     OSError(message.errno, message.message)
@@ -120,7 +121,7 @@ def _listen(worker: _Worker, patience: float) -> tuple[list[tuple[str, Checked]]
         return results, Died(
             f"the decoder crashed on it ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
         )
-    if time.monotonic() - worker.heard > patience:
+    if time.monotonic() - worker.heard > (patience if worker.ready else PATIENCE):
         worker.process.kill()
         worker.process.join()
         return results, Died(f"the decoder hangs on it (no frame in {patience:.0f} s)")
@@ -151,6 +152,7 @@ def _work(pipe: Connection, portion: Portion, parent: int) -> None:
         pipe.send(message)
 
     try:
+        send(None)
         for result in do_portion(portion, alive):
             send(result)
         pipe.send(Finished())

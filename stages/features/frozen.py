@@ -49,7 +49,9 @@ def load_frozen(folders: Sequence[Path], look: Look, context: Context) -> Frozen
     view, clip = loaded[0][1].view, loaded[0][1].clip
     for folder, (encoder, card) in zip(folders, loaded):
         if card.view != view or encoder.features != loaded[0][0].features:
-            raise UserError(f"{folder} and {folders[0]} hold encoders of different kinds, where seeds of one model are expected")
+            raise UserError(
+                f"{folder} and {folders[0]} hold encoders of different kinds, where seeds of one model are expected"
+            )
     if (clip.frames, clip.stride, clip.size) != (look.clip.frames, look.clip.stride, look.clip.size):
         context.say(f"trained on {_words(clip)}, measured on {_words(look.clip)}")
     computing = numbers(look.precision, context.device)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Sequence, Union
 
 from pydantic import Field
 
-from engine.spec.component import Problem, Protocol, Strict, StageConfig
+from engine.spec.component import Problem, Protocol, StageConfig, Strict
 from stages.nn.spec import Precision, Trained
 from stages.video.spec import Clip
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 Windows = Annotated[
     Union[Annotated[int, Field(ge=1)], Literal["half_overlap"]],
     Field(
-        description="Clips taken from each video: a number, evenly spread over it (a video too short for so many different "
-        "ones gives those it has), or `half_overlap`: one every half clip less one frame, the rest at the end left out, as "
-        "CoCLR's code does (starts 0, 15, 30 ... for 32 frames)."
+        description="Clips taken from each video: a number, evenly spread over it (a video too short for so many "
+        "different ones gives those it has), or `half_overlap`: one every half clip less one frame, the rest at the end "
+        "left out, as CoCLR's code does (starts 0, 15, 30 ... for 32 frames)."
     ),
 ]
 
 
 class Look(Strict):
-    """How videos are shown to a trained encoder: which clips, cut from the centre of the picture, in which arithmetic."""
+    """How videos are shown to a trained encoder: which clips (cut from the centre of the picture), in which numbers."""
 
     clip: Clip
     windows: Windows
@@ -38,14 +38,17 @@ class Config(StageConfig):
     seeds: tuple[int, ...]
     look: Look
     normalise: Literal["l2", "none"] = Field(
-        default="l2", description="Whether the feature of each window is scaled to length 1 before the mean over windows."
+        default="l2",
+        description="Whether the feature of each window is scaled to length 1 before the mean over windows.",
     )
 
 
 class Measured(Protocol):
     """Base of protocols that show videos to frozen encoders."""
 
-    clip: Clip | None = Field(default=None, description="Clips the models are measured on; the study's own by default.")
+    clip: Clip | None = Field(
+        default=None, description="Clips the models are measured on; the study's own by default."
+    )
     windows: Windows = 10
     precision: Precision = "fp32"
 
@@ -62,7 +65,9 @@ class Measured(Protocol):
             model = study.model_outputs()[ref]
             if isinstance(model, Trained):
                 views = {v: study.views[v] for v in model.output_views().values() if v in study.views}
-                refusals = [r for view in views.values() if (r := model.network(study).refuses(self.clip, view))]
+                refusals = [
+                    r for view in views.values() if (r := model.network(study).refuses(self.clip, view))
+                ]
                 found += [Problem(path=("clip",), message=f"{ref}: {refusal}") for refusal in refusals[:1]]
         return found
 

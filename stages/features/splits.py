@@ -41,13 +41,16 @@ def train_and_test(clips: Clips, context: Context) -> tuple[Part, Part]:
         )
     if not len(train):
         raise UserError(
-            "no video has split 'train', so there is nothing to compare the test videos with: check the data set's splits"
+            "no video has split 'train', so there is nothing to compare the test videos with: "
+            "check the data set's splits"
         )
     unseen = np.setdiff1d(test.targets, train.targets)
     if len(unseen):
         names = ", ".join(clips.classes[c] for c in unseen[:5]) + (", ..." if len(unseen) > 5 else "")
         count = int(np.isin(test.targets, unseen).sum())
-        context.warn(f"{count} test videos are of classes without a training video, and count as wrong: {names}")
+        context.warn(
+            f"{count} test videos are of classes without a training video, and count as wrong: {names}"
+        )
     return train, test
 
 

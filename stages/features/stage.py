@@ -31,7 +31,9 @@ def run(config: Config, context: Context) -> dict[str, Any]:
 
     together = max(1, -(-len(batches) // MOST_STEPS))
     steps = -(-len(batches) // together)
-    with Loader(batches, len(batches), context.workers(default_workers(context.device)), context.device) as loader:
+    with Loader(
+        batches, len(batches), context.workers(default_workers(context.device)), context.device
+    ) as loader:
         for step in context.steps(steps, {"means": means}, "features"):
             for batch in range(step * together, min((step + 1) * together, len(batches))):
                 pixels, videos = loader[batch]

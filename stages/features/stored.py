@@ -17,7 +17,10 @@ def write_features(folder: Path, features: Mapping[int, NDArray[np.float32]]) ->
     """Write seed -> [videos, D]."""
     from safetensors.numpy import save_file
 
-    save_file({f"s{seed}": np.ascontiguousarray(values, dtype=np.float32) for seed, values in features.items()}, folder / FILE)
+    save_file(
+        {f"s{seed}": np.ascontiguousarray(values, dtype=np.float32) for seed, values in features.items()},
+        folder / FILE,
+    )
 
 
 def read_features(folder: Path, videos: int) -> dict[int, NDArray[np.float32]]:
@@ -35,7 +38,9 @@ def read_features(folder: Path, videos: int) -> dict[int, NDArray[np.float32]]:
     features = {int(name[1:]): values for name, values in stored.items()}
     for seed, values in features.items():
         if len(values) != videos:
-            raise UserError(f"{path} has features of {len(values)} videos, but there are {videos}: run its stage again")
+            raise UserError(
+                f"{path} has features of {len(values)} videos, but there are {videos}: run its stage again"
+            )
         require_finite(values, f"{folder.name}, seed {seed}")
     return dict(sorted(features.items()))
 
@@ -45,6 +50,6 @@ def require_finite(features: NDArray, model: str) -> None:
     bad = int((~np.isfinite(features).all(axis=1)).sum())
     if bad:
         raise UserError(
-            f"{model}: the features of {bad} of {len(features)} videos are NaN or infinite. The training most likely diverged: "
-            "look at its loss curve, and lower the learning rate, add warm-up, or set precision: fp32"
+            f"{model}: the features of {bad} of {len(features)} videos are NaN or infinite. "
+            "The training most likely diverged: look at its loss curve, and lower the learning rate, add warm-up, or set precision: fp32"
         )

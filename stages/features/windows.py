@@ -60,7 +60,7 @@ class WindowBatches(Dataset):
         return torch.cat(pixels), torch.from_numpy(videos)
 
     def _read(self, row: int, first: NDArray[np.int64]) -> Tensor:
-        """Windows of one video, uint8 [len(first), 3, T, size, size]; frames that several windows share are read once."""
+        """Windows of one video, uint8 [len(first), 3, T, size, size]; frames that they share are read once."""
         frames = int(self.clips.frames[row])
         numbers = np.stack([frame_numbers(int(start), frames, self.look.clip) for start in first])
         used, places = np.unique(numbers, return_inverse=True)

@@ -1,8 +1,8 @@
-"""Mode ``sgd``: a linear classifier trained on augmented clips through the frozen encoder (CoCLR's code, sheet section 4.2).
+"""Mode ``sgd``: a linear classifier trained on augmented clips through the frozen encoder (CoCLR's code, sheet 4.2).
 
-The encoders of all seeds see each batch, and all settings that are tried learn from the same features, so that trying more
-of them costs next to nothing. For each setting one head leaves out the held-out videos, to be judged on them, and one
-learns from all; the latter of the best setting is what test videos are shown to.
+The encoders of all seeds see each batch, and all settings that are tried learn from the same features, so that
+trying more of them costs next to nothing. For each setting one head leaves out the held-out videos, to be judged on
+them, and one learns from all; the latter of the best setting is what test videos are shown to.
 """
 
 from __future__ import annotations
@@ -37,12 +37,16 @@ def probe_clips(
 ) -> dict[int, Probed]:
     """Probe the encoders of all seeds. held: [training videos] those on which lr and weight decay are chosen."""
     if len(train) < 2:
-        raise UserError("the sgd probe needs 2 training videos at least: batch norm has no statistics of a single one")
+        raise UserError(
+            "the sgd probe needs 2 training videos at least: batch norm has no statistics of a single one"
+        )
     seen, targets = np.unique(train.targets, return_inverse=True)
     frozen = load_frozen(context.inputs["models"], config.look, context)
     tasks = plan_tasks(config.sgd, len(config.seeds), bool(held.any()))
     if len(tasks) == len(config.seeds) and len(config.sgd.lr) * len(config.sgd.weight_decay) > 1:
-        context.warn("too few training videos to hold some out: the first lr and the first weight_decay are taken")
+        context.warn(
+            "too few training videos to hold some out: the first lr and the first weight_decay are taken"
+        )
     starts = [context.seed_for("head", seed) for seed in config.seeds]
     heads = Heads(tasks, frozen.width, len(seen), starts, config.sgd.momentum, context.device)
     train_heads(heads, frozen, clips, train.rows, targets, held, config, context)
@@ -63,12 +67,14 @@ def probe_clips(
 
 
 def plan_tasks(sgd: Sgd, seeds: int, can_choose: bool) -> list[Task]:
-    """For each seed and setting, in order, a head for all videos, and one for those not held out where there is a choice to make."""
+    """For each seed and setting a head that learns from all videos, and, to choose by, one that leaves some out."""
     settings = [(lr, decay) for lr in sgd.lr for decay in sgd.weight_decay]
     if not can_choose:
         settings = settings[:1]
     parts = (True, False) if len(settings) > 1 else (True,)
-    return [Task(seed, lr, decay, whole) for seed in range(seeds) for lr, decay in settings for whole in parts]
+    return [
+        Task(seed, lr, decay, whole) for seed in range(seeds) for lr, decay in settings for whole in parts
+    ]
 
 
 def train_heads(
@@ -93,7 +99,9 @@ def train_heads(
             features = frozen(recolour(pixels.to(device, non_blocking=True), colours))
             videos = np.searchsorted(rows, batch_rows.numpy())
             labels = torch.from_numpy(targets[videos]).to(device)
-            heads.learn(features, labels, torch.from_numpy(held[videos]), learning_rate(decay, step, epochs.steps))
+            heads.learn(
+                features, labels, torch.from_numpy(held[videos]), learning_rate(decay, step, epochs.steps)
+            )
             if (step + 1) % epochs.steps == 0:
                 context.log(step + 1, loss=heads.pop_loss())
 
@@ -110,7 +118,9 @@ def classify(
     """Log of the class probabilities, averaged over the windows of each video in ``rows``: [chosen, videos, classes]."""
     batches = WindowBatches.of(clips, rows, config.look)
     means = VideoMeans(len(chosen), len(rows), heads.classes)
-    with Loader(batches, len(batches), context.workers(default_workers(context.device)), context.device) as loader:
+    with Loader(
+        batches, len(batches), context.workers(default_workers(context.device)), context.device
+    ) as loader:
         for batch in context.progress(range(len(batches)), "classify", len(batches)):
             pixels, videos = loader[batch]
             means.add(heads.probabilities(frozen(pixels), chosen), videos)
@@ -119,4 +129,6 @@ def classify(
 
 def _trial(task: Task, scores: NDArray, targets: NDArray) -> Trial:
     loss = -scores[np.arange(len(scores)), targets].mean()
-    return Trial({"lr": task.lr, "weight_decay": task.weight_decay}, top_k_accuracy(scores, targets, 1), float(loss))
+    return Trial(
+        {"lr": task.lr, "weight_decay": task.weight_decay}, top_k_accuracy(scores, targets, 1), float(loss)
+    )

@@ -33,10 +33,14 @@ class TrainBatches(Dataset):
     seed: int
 
     def __getitem__(self, step: int) -> tuple[Tensor, list[Colour], Tensor]:
-        """Cropped and flipped pixels, uint8 [B, 3, T, size, size], their colour changes still to come, and their rows, [B]."""
+        """Pixels, cropped and flipped, uint8 [B, 3, T, size, size]; colour changes still to come; rows, int64 [B]."""
         epoch, rows = self.epochs.at(step)
         samples = [self._sample(epoch, int(row)) for row in rows]
-        return torch.stack([pixels for pixels, _ in samples]), [colour for _, colour in samples], torch.from_numpy(rows)
+        return (
+            torch.stack([pixels for pixels, _ in samples]),
+            [colour for _, colour in samples],
+            torch.from_numpy(rows),
+        )
 
     def _sample(self, epoch: int, row: int) -> tuple[Tensor, Colour]:
         rng = np.random.default_rng((self.seed, epoch, row))

@@ -42,22 +42,33 @@ class Heads:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], width: int, classes: int, starts: Sequence[int], momentum: float, device: torch.device
+        self,
+        tasks: Sequence[Task],
+        width: int,
+        classes: int,
+        starts: Sequence[int],
+        momentum: float,
+        device: torch.device,
     ) -> None:
         self.tasks = tuple(tasks)
         self.classes = classes
-        self.modules = nn.ModuleList(_new_head(width, classes, starts[task.seed]) for task in tasks).to(device)
+        self.modules = nn.ModuleList(_new_head(width, classes, starts[task.seed]) for task in tasks).to(
+            device
+        )
         groups = [
             {"params": list(head.parameters()), "lr": task.lr, "weight_decay": task.weight_decay}
             for task, head in zip(self.tasks, self.modules)
         ]
         self.optimizer = torch.optim.SGD(groups, lr=self.tasks[0].lr, momentum=momentum)
-        self._losses = torch.zeros(2, dtype=torch.float64, device=device)  # sum of the losses and their number
+        self._losses = torch.zeros(
+            2, dtype=torch.float64, device=device
+        )  # sum of the losses and their number
 
     def learn(self, features: Tensor, labels: Tensor, held: Tensor, rate: float) -> None:
-        """One step. features: [encoders, B, width]; labels: [B]; held: bool [B] on the CPU, left out by heads that are not ``whole``.
+        """One step. features: [encoders, B, width]; labels: [B]; rate: factor of all learning rates.
 
-        rate: factor of all learning rates. A head with less than two samples in the batch waits: batch norm needs two.
+        held: bool [B] on the CPU, the samples that heads which are not ``whole`` leave out. Such a head waits when it
+        has less than two samples in the batch, since batch norm needs two.
         """
         rest = torch.nonzero(~held)[:, 0].to(features.device)
         losses = []
@@ -85,7 +96,11 @@ class Heads:
         return total / count
 
     def state_dict(self) -> dict[str, Any]:
-        return {"modules": self.modules.state_dict(), "optimizer": self.optimizer.state_dict(), "losses": self._losses}
+        return {
+            "modules": self.modules.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "losses": self._losses,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.modules.load_state_dict(state["modules"])

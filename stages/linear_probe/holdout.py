@@ -6,17 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def hold_out(
-    targets: NDArray, groups: NDArray, share: float, rng: np.random.Generator
-) -> NDArray[np.bool_]:
+def hold_out(targets: NDArray, groups: NDArray, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Which of N training videos are held out: close to ``share`` of every class, whole groups only.
 
     targets: [N] classes; groups: [N] ids of the sources of the videos, which may span classes (a person who shows them
     all); a negative id stands for a video that is its own source.
 
     Every class keeps at least one video that is not held out. Groups are gone through in random order, and one is
-    held out if this brings the shares of the classes closer to ``share``. If that leaves nothing (few groups, all large),
-    the group is held out that strays least. All False when no group can be spared.
+    held out if this brings the shares of the classes closer to ``share``. If that leaves nothing (few groups, all
+    large), the group is held out that strays least. All False when no group can be spared.
     """
     targets, groups = np.asarray(targets), np.asarray(groups)
     members = _members(groups)

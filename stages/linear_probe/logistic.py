@@ -90,7 +90,7 @@ def fit(
         np.zeros(shape).ravel() if start is None else np.asarray(start, dtype=np.float64).ravel(),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": iterations, "maxfun": 2 * iterations, "ftol": 1e-10, "gtol": 1e-6, "maxcor": 20},
+        options={"maxiter": iterations, "maxfun": 2 * iterations, "ftol": 1e-9, "gtol": 1e-5, "maxcor": 20},
     )
     return Classifier(result.x.reshape(shape), float(result.fun), bool(result.success))
 
@@ -105,7 +105,11 @@ def _namespace(array: Any) -> ModuleType:
 
 def _like(example: Any, values: NDArray) -> Any:
     """``values`` as the same kind of array, on the same device, as ``example``."""
-    return values if isinstance(example, np.ndarray) else _namespace(example).as_tensor(values, device=example.device)
+    return (
+        values
+        if isinstance(example, np.ndarray)
+        else _namespace(example).as_tensor(values, device=example.device)
+    )
 
 
 def _to_numpy(array: Any) -> NDArray:

@@ -20,8 +20,18 @@ def choice_picture(choices: Mapping[int, tuple[Sequence[Trial], int]]) -> Any:
         colour = f"C{i % 10}"
         strengths = [t.setting["l2"] for t in trials]
         accuracies = [100 * t.accuracy for t in trials]
-        ax.plot(strengths, accuracies, "-o", color=colour, markersize=3.5, linewidth=1.4, label=f"seed {seed}")
-        ax.plot(strengths[best], accuracies[best], "o", color=colour, markersize=10, fillstyle="none", markeredgewidth=1.8)
+        ax.plot(
+            strengths, accuracies, "-o", color=colour, markersize=3.5, linewidth=1.4, label=f"seed {seed}"
+        )
+        ax.plot(
+            strengths[best],
+            accuracies[best],
+            "o",
+            color=colour,
+            markersize=10,
+            fillstyle="none",
+            markeredgewidth=1.8,
+        )
     ax.set_xscale("log")
     ax.set_xlabel("L2 regulariser (ring: chosen)")
     ax.set_ylabel("accuracy on held-out training videos (%)")

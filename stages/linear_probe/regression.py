@@ -22,7 +22,13 @@ LARGE = 2e9
 
 
 def probe_features(
-    features: Mapping[int, NDArray], train: Part, test: Part, held: NDArray[np.bool_], classes: int, config: Lbfgs, context: Context
+    features: Mapping[int, NDArray],
+    train: Part,
+    test: Part,
+    held: NDArray[np.bool_],
+    classes: int,
+    config: Lbfgs,
+    context: Context,
 ) -> dict[int, Probed]:
     """Probe the features [videos, D] of each seed. held: [training videos] those on which the regulariser is chosen."""
     seen, targets = np.unique(train.targets, return_inverse=True)
@@ -34,14 +40,25 @@ def probe_features(
         best = best_of(trials) if trials else len(grid) // 2
         classifier, scaling = fitted(known, targets, len(seen), grid[best], config.iterations, context)
         if not classifier.converged:
-            context.warn(f"seed {seed}: L-BFGS stopped at {config.iterations} iterations before the minimum; raise lbfgs.iterations")
-        probed[seed] = Probed(to_all_classes(classifier.scores(scaling(asked)), seen, classes), tuple(trials), best)
+            context.warn(
+                f"seed {seed}: L-BFGS stopped at {config.iterations} iterations before the minimum; "
+                "raise lbfgs.iterations"
+            )
+        probed[seed] = Probed(
+            to_all_classes(classifier.scores(scaling(asked)), seen, classes), tuple(trials), best
+        )
     _comment(grid, probed, held, context)
     return probed
 
 
 def try_out(
-    features: NDArray, targets: NDArray, held: NDArray[np.bool_], classes: int, grid: list[float], iterations: int, context: Context
+    features: NDArray,
+    targets: NDArray,
+    held: NDArray[np.bool_],
+    classes: int,
+    grid: list[float],
+    iterations: int,
+    context: Context,
 ) -> list[Trial]:
     """Fit without the held-out videos and measure on them, for each regulariser from the strongest on; each fit starts
     where the one before ended. Empty when there are no held-out videos or only one regulariser."""
@@ -77,19 +94,26 @@ def at_end_of_grid(trials: tuple[Trial, ...], best: int) -> bool:
     return trials[best].accuracy > trials[beside].accuracy
 
 
-def _comment(grid: list[float], probed: Mapping[int, Probed], held: NDArray[np.bool_], context: Context) -> None:
+def _comment(
+    grid: list[float], probed: Mapping[int, Probed], held: NDArray[np.bool_], context: Context
+) -> None:
     if len(grid) == 1:
         return
     if not held.any():
         context.warn(
-            f"too few training videos to hold some out (one of each class): regulariser {grid[len(grid) // 2]:g}, the middle of the grid"
+            "too few training videos to hold some out (one of each class): "
+            f"regulariser {grid[len(grid) // 2]:g}, the middle of the grid"
         )
         return
     short = [seed for seed, one in probed.items() if at_end_of_grid(one.trials, one.best)]
     if short:
         values = ", ".join(f"{grid[probed[seed].best]:g} (seed {seed})" for seed in short)
-        context.warn(f"the chosen regulariser lies at the end of the grid: {values}; extend lbfgs.l2 in that direction")
-    context.picture("regulariser", choice_picture({seed: (one.trials, one.best) for seed, one in probed.items()}))
+        context.warn(
+            f"the chosen regulariser lies at the end of the grid: {values}; extend lbfgs.l2 in that direction"
+        )
+    context.picture(
+        "regulariser", choice_picture({seed: (one.trials, one.best) for seed, one in probed.items()})
+    )
 
 
 def _arrays(features: NDArray, targets: NDArray, classes: int, context: Context) -> tuple[Any, Any]:

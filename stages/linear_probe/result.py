@@ -57,7 +57,9 @@ def report(clips: Clips, test: Part, probed: Mapping[int, Probed], context: Cont
     seeds = {str(seed): measure(one.scores, test.targets, classes) for seed, one in probed.items()}
     _write_predictions(clips, test, probed, context)
     _write_trials(probed, context)
-    confusion = sum(confusion_matrix(one.scores.argmax(axis=1), test.targets, classes) for one in probed.values())
+    confusion = sum(
+        confusion_matrix(one.scores.argmax(axis=1), test.targets, classes) for one in probed.values()
+    )
     context.picture("confusion", confusion_picture(confusion, clips.classes))
     chance = {"top1": 1 / classes, "mean_class": 1 / classes} | ({"top5": 5 / classes} if classes > 5 else {})
     return {"seeds": seeds, "test_videos": len(test), "chance": chance["top1"], "chance_by_metric": chance}
@@ -65,12 +67,15 @@ def report(clips: Clips, test: Part, probed: Mapping[int, Probed], context: Cont
 
 def measure(scores: NDArray, targets: NDArray, classes: int) -> dict[str, float]:
     """Metrics of one seed; top-5 says nothing where there are no more than five classes, and is left out."""
-    found = {"top1": top_k_accuracy(scores, targets, 1), "mean_class": mean_class_accuracy(scores.argmax(axis=1), targets)}
+    found = {
+        "top1": top_k_accuracy(scores, targets, 1),
+        "mean_class": mean_class_accuracy(scores.argmax(axis=1), targets),
+    }
     return found | ({"top5": top_k_accuracy(scores, targets, 5)} if classes > 5 else {})
 
 
 def _write_predictions(clips: Clips, test: Part, probed: Mapping[int, Probed], context: Context) -> None:
-    """``predictions.parquet``, one row a seed and test video, and ``probabilities.safetensors``, [test videos, classes] a seed."""
+    """``predictions.parquet``, a row for each seed and test video; ``probabilities.safetensors``, [test videos, classes] a seed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from safetensors.numpy import save_file
@@ -105,4 +110,6 @@ def _write_trials(probed: Mapping[int, Probed], context: Context) -> None:
         for seed, one in probed.items():
             for i, trial in enumerate(one.trials):
                 values = [f"{trial.setting[name]:g}" for name in settings]
-                writer.writerow([seed, *values, f"{trial.accuracy:.6f}", f"{trial.loss:.6f}", int(i == one.best)])
+                writer.writerow(
+                    [seed, *values, f"{trial.accuracy:.6f}", f"{trial.loss:.6f}", int(i == one.best)]
+                )

@@ -20,7 +20,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 class HeldOut(Strict):
     """The part of the training videos on which settings are chosen. The same for all models and seeds of a study."""
 
-    share: float = Field(default=0.2, gt=0, lt=1, description="Of each class; sources of videos (groups) stay whole.")
+    share: float = Field(
+        default=0.2, gt=0, lt=1, description="Of each class; sources of videos (groups) stay whole."
+    )
     draw: int = Field(default=0, ge=0, description="Number of the random draw: another number, another part.")
 
 
@@ -36,10 +38,12 @@ class Lbfgs(Strict):
 
 
 class Sgd(Strict):
-    """The probe of CoCLR's code: SGD on augmented clips, through the frozen encoder, L2 norm, batch norm and a linear layer."""
+    """The probe of CoCLR's code: SGD on augmented clips; frozen encoder, L2 norm, batch norm, linear layer."""
 
     lr: tuple[Positive, ...] = Field(
-        default=(0.1,), min_length=1, description="With several values here or below, the best pair is chosen on held-out videos."
+        default=(0.1,),
+        min_length=1,
+        description="With several values here or below, the best pair is chosen on held-out videos.",
     )
     weight_decay: tuple[NotNegative, ...] = Field(default=(1e-3,), min_length=1)
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -86,8 +90,16 @@ class LinearProbe(Measured):
         found = super().problems(study)
         other = "sgd" if self.mode == "lbfgs" else "lbfgs"
         if other in self.model_fields_set:
-            found.append(Problem(path=(other,), message=f"{other}: these settings have no effect in mode {self.mode!r}"))
-        for path, values in ((("lbfgs", "l2"), self.lbfgs.l2), (("sgd", "lr"), self.sgd.lr), (("sgd", "weight_decay"), self.sgd.weight_decay)):
+            found.append(
+                Problem(
+                    path=(other,), message=f"{other}: these settings have no effect in mode {self.mode!r}"
+                )
+            )
+        for path, values in (
+            (("lbfgs", "l2"), self.lbfgs.l2),
+            (("sgd", "lr"), self.sgd.lr),
+            (("sgd", "weight_decay"), self.sgd.weight_decay),
+        ):
             if len(set(values)) < len(values):
                 found.append(Problem(path=path, message=f"{'.'.join(path)}: each value may stand once"))
         return found
@@ -98,6 +110,8 @@ class LinearProbe(Measured):
             config = Config(held_out=self.held_out, lbfgs=self.lbfgs)
             inputs = {"clips": plan.data, "features": plan_features(plan, model, encoders, look, self.label)}
         else:
-            config = Config(held_out=self.held_out, augmented=Augmented(sgd=self.sgd, look=look, seeds=plan.study.seeds))
+            config = Config(
+                held_out=self.held_out, augmented=Augmented(sgd=self.sgd, look=look, seeds=plan.study.seeds)
+            )
             inputs = {"clips": plan.data, "models": tuple(encoders)}
         return plan.add("linear_probe", f"{self.label}.{model}", config, inputs)

@@ -22,13 +22,17 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     clips = Clips.open(context.input("clips"), context)
     train, test = train_and_test(clips, context)
     if len(np.unique(train.targets)) == 1:
-        context.warn(f"all training videos are of one class, {clips.classes[train.targets[0]]}: there is nothing to tell apart")
+        context.warn(
+            f"all training videos are of one class, {clips.classes[train.targets[0]]}: there is nothing to tell apart"
+        )
     held = held_out(clips, train, config.held_out, context)
     if config.lbfgs is not None:
         features = read_features(context.input("features"), len(clips.paths))
         probed = probe_features(features, train, test, held, len(clips.classes), config.lbfgs, context)
     else:
-        from stages.linear_probe.augmented import probe_clips  # needs torch, which the other mode does not load
+        from stages.linear_probe.augmented import (
+            probe_clips,
+        )  # needs torch, which the other mode does not load
 
         probed = probe_clips(clips, train, test, held, config.augmented, context)
     return report(clips, test, probed, context)
@@ -39,9 +43,12 @@ def held_out(clips: Clips, train: Part, config: HeldOut, context: Context) -> ND
     groups = np.asarray(clips.groups)[train.rows]
     held = hold_out(train.targets, groups, config.share, np.random.default_rng(config.draw))
     if not held.any():
-        held = hold_out(train.targets, np.full_like(groups, -1), config.share, np.random.default_rng(config.draw))
+        held = hold_out(
+            train.targets, np.full_like(groups, -1), config.share, np.random.default_rng(config.draw)
+        )
         if held.any():
             context.warn(
-                "no source of videos can be held out without losing a class: single videos are, which flatters the held-out accuracy"
+                "no source of videos can be held out without losing a class: single videos are held out instead, "
+                "which flatters the held-out accuracy"
             )
     return held

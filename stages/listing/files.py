@@ -75,9 +75,15 @@ def digests(root: Path, paths: Sequence[str]) -> list[tuple[int, str] | str]:
         return list(pool.map(one, paths, chunksize=64))
 
 
+def where(root: Path, file: Path, line: int | None = None) -> str:
+    """``splits/trainlist01.txt:12``: a place in a list, relative to the root, so that it may stand in results."""
+    name = PurePosixPath(os.path.relpath(file, root)).as_posix()
+    return name if line is None else f"{name}:{line}"
+
+
 def lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines of a list that are not empty, without line ends (CR LF too), outer blanks and a byte order mark."""
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             yield number, line.strip()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from engine.errors import UserError
 from stages.video.listing import Trouble
@@ -38,10 +39,20 @@ class Found:
         self.absent.append((where, path))
         self.troubles.append(Trouble(path, f"absent, but named in {where}"))
 
-    def raise_errors(self) -> None:
-        """Raises UserError with all errors, if there are any."""
+    def raise_errors(self, root: Path) -> None:
+        """Raises UserError with all errors, if there are any. Their places are relative to the root."""
         if self.errors:
-            raise UserError(listed(f"the data set has {len(self.errors)} errors:", self.errors))
+            raise UserError(listed(f"the data set in {root} has {len(self.errors)} errors:", self.errors))
+
+    def remarks(self) -> list[str]:
+        """A warning about what was passed over; absent videos have their own."""
+        absent = {path for _, path in self.absent}
+        others = sorted(t for t in self.troubles if t.path not in absent)
+        others.sort(key=lambda trouble: "empty class" not in trouble.problem)
+        first = "; ".join(f"{t.path}: {t.problem}" for t in others[:3])
+        return (
+            [f"{len(others)} remarks on files and folders (problems.csv); first: {first}"] if others else []
+        )
 
 
 def listed(title: str, lines: list[str], most: int = 50) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from engine.errors import UserError
-from stages.listing.files import Lookup, lines, walk
+from stages.listing.files import Lookup, lines, walk, where
 from stages.listing.found import Entry, Found
 from stages.listing.spec import Hmdb51Layout
 
@@ -24,19 +24,19 @@ def read_hmdb51(root: Path, layout: Hmdb51Layout) -> Found:
     lookup = Lookup(list(walk(root)))
     for label, file in sorted(files.items()):
         for number, line in lines(file):
-            where = f"{file}:{number}"
+            place = where(root, file, number)
             parts = line.rsplit(None, 1)
             if len(parts) != 2 or parts[1] not in ("0", "1", "2"):
-                found.errors.append(f"{where}: expected `<video> <0, 1 or 2>`, not {line!r}")
+                found.errors.append(f"{place}: expected `<video> <0, 1 or 2>`, not {line!r}")
                 continue
             if parts[1] == "0":
                 continue
             found.named += 1
             path = lookup.find(f"{label}/{parts[0]}", _VIDEOS)
             if path is None:
-                found.miss(where, f"{label}/{parts[0]}")
+                found.miss(place, f"{label}/{parts[0]}")
             else:
-                found.entries.append(Entry(path, label, _SPLITS[parts[1]], "", where))
+                found.entries.append(Entry(path, label, _SPLITS[parts[1]], "", place))
     return found
 
 

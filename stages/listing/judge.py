@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from engine.errors import UserError
 from stages.listing.found import Entry, Found, listed
@@ -31,7 +32,7 @@ def same_path(found: Found) -> list[Entry]:
     return list(first.values())
 
 
-def absent(found: Found, limits: Limits) -> list[str]:
+def absent(found: Found, root: Path, limits: Limits) -> list[str]:
     """Warnings about absent videos. Raises UserError when there are more than allowed."""
     if not found.absent:
         return []
@@ -40,7 +41,7 @@ def absent(found: Found, limits: Limits) -> list[str]:
     if len(found.absent) > limits.missing_limit * found.named:
         raise UserError(
             listed(
-                f"{title}, more than missing_limit ({limits.missing_limit:.0%}) allows. Is the root right? Missing:",
+                f"{title}, more than missing_limit ({limits.missing_limit:.0%}) allows. Is {root} the right root? Missing:",
                 lines,
             )
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from stages.listing.files import Lookup, is_video_name, read_classes_file, read_text, walk
+from stages.listing.files import Lookup, is_video_name, read_classes_file, read_text, walk, where
 from stages.listing.found import Entry, Found
 from stages.listing.spec import KineticsLayout
 
@@ -33,15 +33,15 @@ def read_kinetics(root: Path, layout: KineticsLayout) -> Found:
     rows: list[tuple[str, Path, _Row]] = []
     for split in ("train", "val", "test"):
         if name := getattr(layout, split):
-            rows += [(split, root / name, row) for row in _rows(root / name, found)]
+            rows += [(split, root / name, row) for row in _rows(root, root / name, found)]
     labels = {row.label for _, _, row in rows}
     found.classes, names = _classes(root, layout, labels)
     paths = list(walk(root))
     lookup, clips = Lookup(paths), _by_stem(paths)
     for split, file, row in rows:
-        where = f"{file}:{row.line}"
+        place = where(root, file, row.line)
         if row.label not in names:
-            found.errors.append(f"{where}: label {row.label!r} is not in {root / layout.classes}")
+            found.errors.append(f"{place}: label {row.label!r} is not in {layout.classes}")
             continue
         found.named += 1
         if row.is_clip:
@@ -49,25 +49,23 @@ def read_kinetics(root: Path, layout: KineticsLayout) -> Found:
         else:
             path = lookup.find(_relative(row.named, root), _VIDEOS)
         if path is None:
-            found.miss(where, row.named)
+            found.miss(place, row.named)
         else:
-            found.entries.append(Entry(path, names[row.label], split, "", where))
+            found.entries.append(Entry(path, names[row.label], split, "", place))
     return found
 
 
-def _rows(path: Path, found: Found) -> Iterator[_Row]:
+def _rows(root: Path, path: Path, found: Found) -> Iterator[_Row]:
     text = read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [cell.strip() for cell in next(reader, [])]
     if _HEADER <= set(header):
-        yield from _kinetics_rows(path, header, reader, found)
+        yield from _kinetics_rows(where(root, path), header, reader, found)
     else:
-        yield from _path_rows(path, text, found)
+        yield from _path_rows(where(root, path), text, found)
 
 
-def _kinetics_rows(
-    path: Path, header: list[str], reader: Iterator[list[str]], found: Found
-) -> Iterator[_Row]:
+def _kinetics_rows(name: str, header: list[str], reader: Iterator[list[str]], found: Found) -> Iterator[_Row]:
     """Labels may be quoted and contain commas, ids may begin with ``-``: a csv parser, and no splitting of names."""
     for cells in reader:
         line = reader.line_num  # type: ignore[attr-defined]
@@ -78,12 +76,12 @@ def _kinetics_rows(
             start, end = int(float(row["time_start"])), int(float(row["time_end"]))
             yield _Row(line, f"{row['label']}/{row['youtube_id']}_{start:06d}_{end:06d}", row["label"], True)
         except (KeyError, ValueError):
-            found.errors.append(f"{path}:{line}: expected {','.join(header)}, not {','.join(cells)!r}")
+            found.errors.append(f"{name}:{line}: expected {','.join(header)}, not {','.join(cells)!r}")
 
 
-def _path_rows(path: Path, text: str, found: Found) -> Iterator[_Row]:
+def _path_rows(name: str, text: str, found: Found) -> Iterator[_Row]:
     """Label after the last comma (which may be quoted), or after the last blank where there is no comma."""
-    for line, content in enumerate(text.splitlines(), 1):
+    for line, content in enumerate(text.split("\n"), 1):
         content = content.strip()
         if not content:
             continue
@@ -91,7 +89,7 @@ def _path_rows(path: Path, text: str, found: Found) -> Iterator[_Row]:
         named, label = ",".join(cells[:-1]).strip(), cells[-1].strip()
         if not named or not label:
             found.errors.append(
-                f"{path}:{line}: expected `<path>,<label>` or `<path> <label>`, not {content!r}"
+                f"{name}:{line}: expected `<path>,<label>` or `<path> <label>`, not {content!r}"
             )
         elif line > 1 or is_video_name(named):  # else a header such as `path,label`
             yield _Row(line, named, label, False)

@@ -7,7 +7,7 @@ import io
 from pathlib import Path, PurePosixPath
 
 from engine.errors import UserError
-from stages.listing.files import read_classes_file, read_text, walk
+from stages.listing.files import read_classes_file, read_text, walk, where
 from stages.listing.found import Entry, Found
 from stages.listing.spec import ManifestLayout
 from stages.video.listing import SPLITS
@@ -29,25 +29,25 @@ def read_manifest(root: Path, layout: ManifestLayout) -> Found:
     allowed = read_classes_file(root, layout.classes) if layout.classes else None
     labels: set[str] = set()
     for row in reader:
-        where = f"{file}:{reader.line_num}"
+        place = where(root, file, reader.line_num)
         path, label, split, group = (
             (row.get(name) or "").strip() for name in ("path", "label", "split", "group")
         )
         if not path or not label:
-            found.errors.append(f"{where}: path or label is missing")
+            found.errors.append(f"{place}: path or label is missing")
             continue
         if split not in SPLITS:
-            found.errors.append(f"{where}: split is {split!r}; allowed are train, val, test")
+            found.errors.append(f"{place}: split is {split!r}; allowed are train, val, test")
             continue
         if allowed is not None and label not in allowed:
-            found.errors.append(f"{where}: label {label!r} is not in {root / layout.classes}")
+            found.errors.append(f"{place}: label {label!r} is not in {layout.classes}")
             continue
         labels.add(label)
         found.named += 1
         path = str(PurePosixPath(path))
         if path in there:
-            found.entries.append(Entry(path, label, split, group, where))
+            found.entries.append(Entry(path, label, split, group, place))
         else:
-            found.miss(where, path)
+            found.miss(place, path)
     found.classes = allowed or tuple(sorted(labels))
     return found

@@ -32,8 +32,8 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     root = context.local.root(config.dataset)
     found = read(root, config.layout)
     entries = judge.same_path(found)
-    found.raise_errors()
-    warnings = judge.absent(found, config.layout)
+    found.raise_errors(root)
+    warnings = [*judge.absent(found, root, config.layout), *found.remarks()]
     if not entries:
         raise UserError(
             f"data set {config.dataset!r}: no videos below {root}. Is it the right folder for kind {config.layout.kind!r}?"

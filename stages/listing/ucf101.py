@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from stages.listing.files import Lookup, first_folder, lines, walk
+from stages.listing.files import Lookup, first_folder, lines, walk, where
 from stages.listing.found import Entry, Found
 from stages.listing.spec import Ucf101Layout
 
@@ -21,31 +21,31 @@ def read_ucf101(root: Path, layout: Ucf101Layout) -> Found:
     """
     found = Found()
     folder = first_folder(root, (layout.lists,) if layout.lists else _LISTS, "classInd.txt")
-    found.classes = _read_classes(folder / "classInd.txt", found)
+    found.classes = _read_classes(root, folder / "classInd.txt", found)
     by_name = {name.lower(): name for name in found.classes}
     lookup = Lookup(list(walk(root)))
     for split, name in (("train", f"trainlist0{layout.split}.txt"), ("test", f"testlist0{layout.split}.txt")):
         for number, line in lines(folder / name):
-            where = f"{folder / name}:{number}"
+            place = where(root, folder / name, number)
             named, index = _split_line(line)
             label = by_name.get(PurePosixPath(named).parent.name.lower())
             if label is None:
-                found.errors.append(f"{where}: {named}: its folder is no class of {folder / 'classInd.txt'}")
+                found.errors.append(f"{place}: {named}: its folder is no class of classInd.txt")
                 continue
             if index is not None and not (
                 1 <= index <= len(found.classes) and found.classes[index - 1] == label
             ):
                 found.errors.append(
-                    f"{where}: {named} has class number {index}, but {label} is another one in classInd.txt"
+                    f"{place}: {named} has class number {index}, but {label} is another one in classInd.txt"
                 )
                 continue
             found.named += 1
             path = lookup.find(named, _VIDEOS)
             if path is None:
-                found.miss(where, named)
+                found.miss(place, named)
                 continue
             group = _GROUP.search(PurePosixPath(named).stem)
-            found.entries.append(Entry(path, label, split, f"{label}_g{group[1]}" if group else "", where))
+            found.entries.append(Entry(path, label, split, f"{label}_g{group[1]}" if group else "", place))
     return found
 
 
@@ -55,17 +55,17 @@ def _split_line(line: str) -> tuple[str, int | None]:
     return (named.strip(), int(last)) if named and last.isdecimal() else (line, None)
 
 
-def _read_classes(path: Path, found: Found) -> tuple[str, ...]:
+def _read_classes(root: Path, path: Path, found: Found) -> tuple[str, ...]:
     """Lines ``<1-based number> <Class>``, put in the order of their numbers."""
     numbered: dict[int, str] = {}
     for number, line in lines(path):
         first, _, name = line.partition(" ")
         if not first.isdecimal() or not name.strip():
-            found.errors.append(f"{path}:{number}: expected `<number> <Class>`, not {line!r}")
+            found.errors.append(f"{where(root, path, number)}: expected `<number> <Class>`, not {line!r}")
         elif int(first) in numbered or name.strip() in numbered.values():
-            found.errors.append(f"{path}:{number}: {line!r} stands there twice")
+            found.errors.append(f"{where(root, path, number)}: {line!r} stands there twice")
         else:
             numbered[int(first)] = name.strip()
     if sorted(numbered) != list(range(1, len(numbered) + 1)):
-        found.errors.append(f"{path}: the class numbers are not 1 to {len(numbered)}")
+        found.errors.append(f"{where(root, path)}: the class numbers are not 1 to {len(numbered)}")
     return tuple(numbered[i] for i in sorted(numbered))

@@ -18,7 +18,8 @@ POINTS = 500
 """Points of the curves of losses and similarities, over the whole training."""
 EMBEDDING_POINTS = 50
 """Points of the curves of the embedding, which cost a few milliseconds each."""
-SMOOTHING = 0.98
+WINDOW = 50
+"""Steps that a smoothed value looks back on; a twentieth of the training where that is shorter."""
 COLLAPSED_SPREAD = 0.05
 COLLAPSED_RANK = 2.0
 
@@ -43,6 +44,7 @@ class ContrastMonitor:
         self._embedding_every = math.ceil(total / EMBEDDING_POINTS)
         self._sums = torch.zeros(len(SMOOTHED), device=context.device)  # on the device: nothing waits for it
         self._weight = 0.0
+        self._keep = 1 - 1 / min(WINDOW, max(1, total / 20))
         self._warned = False
         self._pace: tuple[float, float, int] | None = None
 
@@ -65,8 +67,8 @@ class ContrastMonitor:
         Raises UserError when the loss has become NaN or infinite.
         """
         now = torch.stack([loss, *similarities(logits, positives, valid, self.temperature), own_key_top1(logits, valid)])
-        self._sums = SMOOTHING * self._sums + (1 - SMOOTHING) * now
-        self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
+        self._sums = self._keep * self._sums + (1 - self._keep) * now
+        self._weight = self._keep * self._weight + (1 - self._keep)
         done = step + 1
         if self._due(done, self._every):
             self.metrics |= dict(zip(SMOOTHED, (self._sums / self._weight).tolist()))

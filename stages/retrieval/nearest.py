@@ -23,7 +23,7 @@ class Neighbours:
 def directions(features: NDArray, mean: NDArray | None) -> NDArray[np.float64]:
     """Features [N, D] less ``mean`` [D] (if any), scaled to length 1.
 
-    What is left of a feature that equals the mean up to the rounding of float32 has no direction: it becomes zero, whose cosine with
+    A feature that equals the mean up to the rounding of float32 has no direction: it becomes zero, and its cosine with
     everything is 0.
     """
     features = np.asarray(features, dtype=np.float64)

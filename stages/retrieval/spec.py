@@ -41,9 +41,13 @@ class Retrieval(Measured):
         "result depends on no other test video; own: each set its own mean, which looks at the test set as a whole "
         "(transductive), as CoCLR's code does; none.",
     )
-    pictured: int = Field(default=8, ge=1, le=40, description="Queries shown with their neighbours in the picture.")
+    pictured: int = Field(
+        default=8, ge=1, le=40, description="Queries shown with their neighbours in the picture."
+    )
 
     def plan(self, plan: Plan, model: str, encoders: Sequence[Source]) -> Source:
         features = plan_features(plan, model, encoders, self.look(plan.study), self.label)
         config = Config(centre=self.centre, pictured=self.pictured)
-        return plan.add("retrieval", f"{self.label}.{model}", config, {"clips": plan.data, "features": features})
+        return plan.add(
+            "retrieval", f"{self.label}.{model}", config, {"clips": plan.data, "features": features}
+        )

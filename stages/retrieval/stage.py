@@ -28,12 +28,16 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     train, test = train_and_test(clips, context)
     depths = [k for k in DEPTHS if k <= len(train)]
     if len(depths) < len(DEPTHS):
-        context.warn(f"only {len(train)} training videos: recall is reported at {', '.join(map(str, depths))} only")
+        context.warn(
+            f"only {len(train)} training videos: recall is reported at {', '.join(map(str, depths))} only"
+        )
 
     seeds: dict[str, dict[str, float]] = {}
     tables = []
     for seed, features in read_features(context.input("features"), len(clips.paths)).items():
-        found = search(features, train, test, config.centre, max(depths[-1], min(LISTED, len(train))), context)
+        found = search(
+            features, train, test, config.centre, max(depths[-1], min(LISTED, len(train))), context
+        )
         right = train.targets[found.rows] == test.targets[:, None]
         seeds[str(seed)] = {f"recall_at_{k}": recall_at(right, k) for k in depths}
         tables.append((seed, found))
@@ -41,21 +45,32 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     context.picture("neighbours", draw(clips, train, test, tables[0][1], config.pictured))
 
     chance = {f"recall_at_{k}": recall_by_chance(test.targets, train.targets, k) for k in depths}
-    return {"seeds": seeds, "test_videos": len(test), "chance": chance["recall_at_1"], "chance_by_metric": chance}
+    return {
+        "seeds": seeds,
+        "test_videos": len(test),
+        "chance": chance["recall_at_1"],
+        "chance_by_metric": chance,
+    }
 
 
-def search(features: NDArray, train: Part, test: Part, centre: Centre, k: int, context: Context) -> Neighbours:
+def search(
+    features: NDArray, train: Part, test: Part, centre: Centre, k: int, context: Context
+) -> Neighbours:
     """The ``k`` training videos nearest to each test video. features: [videos, D] of all videos."""
     known, asked = (np.asarray(features[part.rows], dtype=np.float64) for part in (train, test))
     train_mean = None if centre == "none" else known.mean(axis=0)
     test_mean = asked.mean(axis=0) if centre == "own" else train_mean
     gallery, queries = directions(known, train_mean), directions(asked, test_mean)
     if not gallery.any():
-        context.warn("the features of all training videos are the same: the encoder has collapsed, and the order is arbitrary")
+        context.warn(
+            "the features of all training videos are the same: the encoder has collapsed, and the order is arbitrary"
+        )
     return nearest(queries, gallery, k)
 
 
-def write_neighbours(path: Path, clips: Clips, train: Part, test: Part, tables: list[tuple[int, Neighbours]]) -> None:
+def write_neighbours(
+    path: Path, clips: Clips, train: Part, test: Part, tables: list[tuple[int, Neighbours]]
+) -> None:
     """One row for each seed, test video and rank (1 is nearest): who was found, how similar, and whether it is right."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -29,14 +29,28 @@ def confusion_picture(counts: NDArray[np.int64], classes: Sequence[str]) -> Any:
     if many <= NAMED:
         names = [name.replace("_", " ").replace("$", r"\$") for name in classes]
         size = 8 if many <= NUMBERED else 6
-        ax.set_xticks(range(many), names, rotation=90 if many > 8 else 45, ha="center" if many > 8 else "right", fontsize=size)
+        ax.set_xticks(
+            range(many),
+            names,
+            rotation=90 if many > 8 else 45,
+            ha="center" if many > 8 else "right",
+            fontsize=size,
+        )
         ax.set_yticks(range(many), names, fontsize=size)
         if many > 8:
             ax.tick_params(axis="x", length=0)
     if many <= NUMBERED:
         for (row, column), share in np.ndenumerate(shares):
             if share >= 0.5:
-                ax.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color="white" if share > 55 else "#222222")
+                ax.text(
+                    column,
+                    row,
+                    f"{share:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if share > 55 else "#222222",
+                )
     bar = figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03)
     bar.set_label("% of the videos of a class", fontsize=8)
     bar.outline.set_visible(False)

@@ -49,7 +49,12 @@ def spread_queries(targets: NDArray, count: int) -> list[int]:
     if count < len(classes):
         evenly = (2 * np.arange(count) + 1) * len(classes) // (2 * count)
         return [of_class[c][0] for c in classes[evenly].tolist()]
-    queue = [video for turn in range(len(targets)) for c in classes.tolist() for video in of_class[c][turn : turn + 1]]
+    queue = [
+        video
+        for turn in range(len(targets))
+        for c in classes.tolist()
+        for video in of_class[c][turn : turn + 1]
+    ]
     return sorted(queue[:count], key=lambda video: (targets[video], video))
 
 
@@ -76,7 +81,7 @@ def neighbours_picture(clips: Clips, queries: Sequence[Query]) -> Any:
 
 
 def _strip(clips: Clips, row: int) -> NDArray[np.uint8]:
-    """A few moments of a video side by side, uint8 [SIDE, W, 3]: of each frame the square in the middle that networks see."""
+    """A few moments of a video side by side, uint8 [SIDE, W, 3]; of each frame the middle square, as networks see."""
     from PIL import Image
 
     last = int(clips.frames[row]) - 1
@@ -107,9 +112,15 @@ def _heading(figure: Any, axes: Sequence[Axes]) -> None:
     height = figure.get_figheight()
     for rank, ax in enumerate(axes):
         text = "query (test)" if rank == 0 else "nearest (train)" if rank == 1 else f"{rank}."
-        figure.text(ax.get_position().x0, 1 - 0.5 / height, text, fontsize=8.5, weight="bold", color=INK, va="center")
+        figure.text(
+            ax.get_position().x0, 1 - 0.5 / height, text, fontsize=8.5, weight="bold", color=INK, va="center"
+        )
     x = axes[0].get_position().x0
-    for text, colour in (("same class", RIGHT), ("another class", WRONG), ("number: cosine similarity", QUIET)):
+    for text, colour in (
+        ("same class", RIGHT),
+        ("another class", WRONG),
+        ("number: cosine similarity", QUIET),
+    ):
         figure.text(x, 1 - 0.2 / height, text, fontsize=8.5, color=colour, va="center")
         x += (0.09 * len(text) + 0.1) / figure.get_figwidth()
 

@@ -17,7 +17,7 @@ from engine.track.record import Record
 
 @dataclass
 class MemoryClips:
-    """Stands in for ``stages.video.clips.Clips``: each video is a disc that moves, as its class says, over a colour of its own."""
+    """Stands in for ``stages.video.clips.Clips``: a disc moves, as its class says, over a colour of the video's own."""
 
     classes: tuple[str, ...]
     paths: list[str]
@@ -38,7 +38,10 @@ class MemoryClips:
         angle = 2 * np.pi * self.targets[row] / len(self.classes)
         y, x = np.mgrid[:height, :width]
         for frame, number in zip(picture, numbers):
-            centre = (width / 2 + 1.5 * number * np.cos(angle)) % width, (height / 2 + 1.5 * number * np.sin(angle)) % height
+            centre = (
+                (width / 2 + 1.5 * number * np.cos(angle)) % width,
+                (height / 2 + 1.5 * number * np.sin(angle)) % height,
+            )
             frame[(x - centre[0]) ** 2 + (y - centre[1]) ** 2 < 16] = 255
         return picture
 
@@ -48,11 +51,19 @@ def make_clips(monkeypatch: pytest.MonkeyPatch) -> Callable[..., MemoryClips]:
     """Make a set of videos from (class number, split) pairs, and let ``Clips.open`` return it."""
     from stages.video.clips import Clips
 
-    def make(videos: Sequence[tuple[int, str]], classes: int | None = None, frames: Sequence[int] | int = 12, groups=None, size=(40, 30)):
+    def make(
+        videos: Sequence[tuple[int, str]],
+        classes: int | None = None,
+        frames: Sequence[int] | int = 12,
+        groups=None,
+        size=(40, 30),
+    ):
         count = len(videos)
         targets = np.array([target for target, _ in videos], np.int64)
         clips = MemoryClips(
-            classes=tuple(f"class_{c}" for c in range(classes if classes is not None else int(targets.max()) + 1)),
+            classes=tuple(
+                f"class_{c}" for c in range(classes if classes is not None else int(targets.max()) + 1)
+            ),
             paths=[f"v{row:04d}.mp4" for row in range(count)],
             splits=[split for _, split in videos],
             frames=np.broadcast_to(np.array(frames, np.int64), count).copy(),
@@ -70,7 +81,13 @@ def make_clips(monkeypatch: pytest.MonkeyPatch) -> Callable[..., MemoryClips]:
 def make_context(tmp_path: Path) -> Callable[..., Context]:
     """A context whose outputs lie in ``tmp_path/<out>``."""
 
-    def make(name: str = "demo.x", out: str = "out", checkpoints: Checkpoints | None = None, local: Local | None = None, **inputs):
+    def make(
+        name: str = "demo.x",
+        out: str = "out",
+        checkpoints: Checkpoints | None = None,
+        local: Local | None = None,
+        **inputs,
+    ):
         folder = tmp_path / out
         folder.mkdir(exist_ok=True)
         return Context(

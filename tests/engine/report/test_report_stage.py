@@ -9,6 +9,7 @@ from engine.errors import UserError
 from engine.report.collect import Revision, Workspace, collect
 from engine.report.spec import Cell, Config
 from engine.report.stage import published, run
+from engine.report.views import comparisons, layouts
 from engine.run.checkpoint import Checkpoints
 from engine.run.context import Context
 from engine.run.local import Local
@@ -19,7 +20,9 @@ PROBE = {"random": 0.1, "base": 0.4, "ours.rgb": 0.5}
 
 def cells(table):
     return [
-        Cell(protocol=p, model=row, stage=f"study.{p}.{row}") for p in ("probe", "retrieval") for row in table.rows
+        Cell(protocol=p, model=row, stage=f"study.{p}.{row}")
+        for p in ("probe", "retrieval")
+        for row in table.rows
     ]
 
 
@@ -31,7 +34,11 @@ def write(root, cell, content):
 
 
 def probe_metrics(model):
-    return {"seeds": {str(s): {"top1": PROBE[model] + s / 100} for s in range(3)}, "test_videos": 50, "chance": {"top1": 0.125}}
+    return {
+        "seeds": {str(s): {"top1": PROBE[model] + s / 100} for s in range(3)},
+        "test_videos": 50,
+        "chance": {"top1": 0.125},
+    }
 
 
 @pytest.fixture
@@ -74,7 +81,9 @@ def test_a_bad_metrics_file_is_a_message(study, table, content, words):
 
 def git(root, *arguments):
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    return subprocess.run(["git", "-C", str(root), *identity, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", str(root), *identity, *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_values_of_a_revision_and_of_a_dvc_experiment(study, table):
@@ -94,11 +103,34 @@ def test_values_of_a_revision_and_of_a_dvc_experiment(study, table):
         Revision(root, "topk-2").read(all_cells[0])
 
 
+def test_views_of_a_whole_study(study, table):
+    root, all_cells = study
+    config = Config(
+        title="A",
+        tables={"t1": table, "t2": table},
+        deviations=("Smaller.",),
+        seeds=(0,),
+        cells=tuple(all_cells),
+    )
+    read = Workspace(root).read
+    found = layouts(config, read, failed=["study.retrieval.base"])
+    assert [laid.deviations for laid in found] == [(), ("Smaller.",)]
+    assert any("study.retrieval.base failed" in note for note in found[0].notes)
+    side = comparisons(config, {"here": read, "there": read})
+    assert side[0].groups[0][1] == ("here", "there", "Δ to here")
+
+
 def test_the_stage_writes_every_format_the_same_each_time(study, table, tmp_path):
     root, all_cells = study
     for cell in all_cells[3:]:
         write(root, cell, {"seeds": {str(s): {"recall_at_1": 0.3 + s / 50} for s in range(3)}})
-    config = Config(title="A study", tables={"table1": table}, deviations=("Smaller.",), seeds=(0, 1, 2), cells=tuple(all_cells))
+    config = Config(
+        title="A study",
+        tables={"table1": table},
+        deviations=("Smaller.",),
+        seeds=(0, 1, 2),
+        cells=tuple(all_cells),
+    )
     written = []
     for turn in ("one", "two"):
         out = tmp_path / turn
@@ -115,7 +147,14 @@ def test_the_stage_writes_every_format_the_same_each_time(study, table, tmp_path
         )
         metrics = run(config, context)
         written.append({p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()})
-    assert set(written[0]) == {"report.md", "report.html", "table1.csv", "table1.tex", "table1.json", "pictures/table1.png"}
+    assert set(written[0]) == {
+        "report.md",
+        "report.html",
+        "table1.csv",
+        "table1.tex",
+        "table1.json",
+        "pictures/table1.png",
+    }
     assert written[0] == written[1]
     assert metrics["tables"]["table1"]["base"]["probe.top1"] == 41.0
     assert metrics["claims"]["table1"]["ours.rgb > base on probe.top1"] == "reproduced"

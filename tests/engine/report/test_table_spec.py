@@ -22,7 +22,10 @@ def errors(**more):
 
 def test_paper_value_may_be_a_bare_number_or_have_a_source():
     t = table(
-        paper={"infonce-rgb": {"linear_probe.top1": 47}, "coclr.rgb": {"linear_probe.top1": {"value": 70.2, "source": "t. 1"}}}
+        paper={
+            "infonce-rgb": {"linear_probe.top1": 47},
+            "coclr.rgb": {"linear_probe.top1": {"value": 70.2, "source": "t. 1"}},
+        }
     )
     assert t.paper["infonce-rgb"]["linear_probe.top1"].value == 47.0
     assert t.paper["coclr.rgb"]["linear_probe.top1"].source == "t. 1"
@@ -44,7 +47,9 @@ def test_schema_for_editors_allows_numbers_and_mappings():
 
 
 def test_claims_are_read():
-    assert parse_claim("coclr.rgb > infonce-rgb on linear_probe.top1") == Claim("coclr.rgb", ">", "infonce-rgb", "linear_probe.top1")
+    assert parse_claim("coclr.rgb > infonce-rgb on linear_probe.top1") == Claim(
+        "coclr.rgb", ">", "infonce-rgb", "linear_probe.top1"
+    )
     again = "a >= b.c on retrieval.recall_at_1 (or undecided)"
     assert parse_claim(again).or_undecided and str(parse_claim(again)) == again
 
@@ -74,4 +79,8 @@ def test_rows_columns_and_labels_are_checked():
 
 def test_labels_default_to_readable_names():
     t = table(labels={"coclr.rgb": "CoCLR"})
-    assert (t.label("coclr.rgb"), t.label("infonce-rgb"), t.label("linear_probe.top1")) == ("CoCLR", "infonce-rgb", "linear probe top1")
+    assert (t.label("coclr.rgb"), t.label("infonce-rgb"), t.label("linear_probe.top1")) == (
+        "CoCLR",
+        "infonce-rgb",
+        "linear probe top1",
+    )

@@ -50,7 +50,12 @@ def test_nothing_measured_is_a_table_of_dashes(table):
 
 
 def test_signs():
-    assert (signed(1.25, 1), signed(-0.04, 1), signed(-3, 1), signed(0.0, 2)) == ("+1.2", "0.0", "−3.0", "0.00")
+    assert (signed(1.25, 1), signed(-0.04, 1), signed(-3, 1), signed(0.0, 2)) == (
+        "+1.2",
+        "0.0",
+        "−3.0",
+        "0.00",
+    )
     assert number(-0.01, 1) == "0.0"
 
 
@@ -73,7 +78,11 @@ def test_experiments_side_by_side(table, results):
     laid = compare("t", table, {"main": results, "topk1": changed})
     assert laid.groups[0] == ("probe top-1", ("main", "topk1", "Δ to main"))
     # +1, +2, +3 points: mean 2, sd 1
-    assert [t.text for t in next(x for label, x in laid.rows if label == "base")[:3]] == ["42.0 ± 2.0", "44.0 ± 2.6", "+2.0 ± 1.0"]
+    assert [t.text for t in next(x for label, x in laid.rows if label == "base")[:3]] == [
+        "42.0 ± 2.0",
+        "44.0 ± 2.6",
+        "+2.0 ± 1.0",
+    ]
     assert [c.claim.split(":")[0] for c in laid.claims] == ["main", "main", "topk1", "topk1"]
 
 
@@ -95,7 +104,10 @@ def test_csv_has_every_number(table, results):
 
 def test_latex_is_escaped_and_balanced(table, results):
     text = latex(layout(build("t_1", table, results), ["50 % of {x}"]))
-    assert r"Two \& a half models" in text and r"ours\_rgb & 70.2$^{b}$ & 53.0 $\pm$ 4.2$^{c}$ & $-$17.2 & --$^{d}$ \\" in text
+    assert (
+        r"Two \& a half models" in text
+        and r"ours\_rgb & 70.2$^{b}$ & 53.0 $\pm$ 4.2$^{c}$ & $-$17.2 & --$^{d}$ \\" in text
+    )
     assert r"50 \% of \{x\}" in text and r"\label{tab:t-1}" in text
     assert text.isascii()
     plain = re.sub(r"\\[{}]", "", text)

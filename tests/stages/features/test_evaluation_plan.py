@@ -43,14 +43,19 @@ def test_protocols_that_look_alike_share_features() -> None:
         assert found[name].inputs["features"] == features.output
 
 
-def test_a_protocol_that_looks_otherwise_has_features_of_its_own_under_a_name_that_settings_do_not_change() -> None:
+def test_a_protocol_that_looks_otherwise_has_features_of_its_own_under_a_name_that_settings_do_not_change() -> (
+    None
+):
     for windows in (5, "half_overlap"):
         found = stages(
             {"protocol": "linear_probe", "windows": 3},
             {"protocol": "retrieval", "windows": windows},
             {"protocol": "retrieval", "name": "again", "windows": windows, "centre": "own"},
         )
-        assert [n for n in found if n.startswith("features")] == ["features.random", "features-retrieval.random"]
+        assert [n for n in found if n.startswith("features")] == [
+            "features.random",
+            "features-retrieval.random",
+        ]
         assert found["again.random"].inputs["features"].stage == "demo.features-retrieval.random"
         assert found["features-retrieval.random"].config.look.windows == windows
 
@@ -65,7 +70,9 @@ def test_the_sgd_probe_reads_encoders() -> None:
 
 def test_settings_that_do_nothing_are_problems() -> None:
     problems = wiring(study({"protocol": "linear_probe", "sgd": {"epochs": 3}}))
-    assert [(p.path, p.message) for p in problems] == [(("evaluate", 0, "sgd"), "sgd: these settings have no effect in mode 'lbfgs'")]
+    assert [(p.path, p.message) for p in problems] == [
+        (("evaluate", 0, "sgd"), "sgd: these settings have no effect in mode 'lbfgs'")
+    ]
     assert not wiring(study({"protocol": "linear_probe", "mode": "sgd", "sgd": {"epochs": 3}}))
 
 
@@ -104,5 +111,10 @@ def test_values_that_make_no_sense_are_refused(evaluation: dict) -> None:
 
 
 def test_columns_of_tables_are_what_the_stages_report() -> None:
-    tables = {"t": {"rows": ["random"], "columns": ["linear_probe.top5", "linear_probe.mean_class", "retrieval.recall_at_50"]}}
+    tables = {
+        "t": {
+            "rows": ["random"],
+            "columns": ["linear_probe.top5", "linear_probe.mean_class", "retrieval.recall_at_50"],
+        }
+    }
     assert not wiring(study({"protocol": "linear_probe"}, {"protocol": "retrieval"}, tables=tables))

@@ -33,7 +33,11 @@ def encoders(folder, count: int = 2, views=(Rgb(), Rgb()), broken: bool = False)
             torch.nn.init.constant_(encoder.body[0][0].weight, float("nan"))
         folders.append(folder / f"infonce-rgb.s{seed}")
         folders[-1].mkdir()
-        save_encoder(folders[-1], encoder, Card(encoder=spec, view_name="rgb", view=views[seed], clip=CLIP, stage="demo.x"))
+        save_encoder(
+            folders[-1],
+            encoder,
+            Card(encoder=spec, view_name="rgb", view=views[seed], clip=CLIP, stage="demo.x"),
+        )
     return tuple(folders)
 
 
@@ -58,7 +62,9 @@ def test_features_are_the_mean_over_windows(make_clips, make_context, tmp_path, 
         for start in starts(int(clips.frames[row]), CLIP, 3):
             frames = clips.read(row, frame_numbers(int(start), int(clips.frames[row]), CLIP))
             with torch.no_grad():
-                feature = encoder(normalise(evaluation_clip(frames, 16)[None], Difference()))[0].double().numpy()
+                feature = (
+                    encoder(normalise(evaluation_clip(frames, 16)[None], Difference()))[0].double().numpy()
+                )
             features.append(feature / np.linalg.norm(feature) if kind == "l2" else feature)
         assert tables["s5"][row] == pytest.approx(np.mean(features, axis=0), abs=1e-5)
     assert (tables["s0"][0] != tables["s5"][0]).any()
@@ -81,10 +87,15 @@ def test_loader_processes_and_a_stop_change_no_bit(make_clips, make_context, tmp
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stage.run(config(), make_context(out="killed", models=folders, checkpoints=Killed(tmp_path / "saved", every=1)))
+        stage.run(
+            config(),
+            make_context(out="killed", models=folders, checkpoints=Killed(tmp_path / "saved", every=1)),
+        )
     read = []
     original = stage.WindowBatches.__getitem__
-    monkeypatch.setattr(stage.WindowBatches, "__getitem__", lambda self, i: read.append(i) or original(self, i))
+    monkeypatch.setattr(
+        stage.WindowBatches, "__getitem__", lambda self, i: read.append(i) or original(self, i)
+    )
     again = make_context(out="again", models=folders, checkpoints=Checkpoints(tmp_path / "saved", every=1))
     stage.run(config(), again)
     assert read == [4]

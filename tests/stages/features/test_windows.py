@@ -40,7 +40,9 @@ def test_half_overlap_is_the_papers() -> None:
     assert starts(9, Clip(frames=1, size=16), "half_overlap").tolist() == list(range(9))
 
 
-@given(st.integers(1, 200), st.integers(1, 12), st.integers(1, 4), st.integers(1, 10) | st.just("half_overlap"))
+@given(
+    st.integers(1, 200), st.integers(1, 12), st.integers(1, 4), st.integers(1, 10) | st.just("half_overlap")
+)
 def test_windows_lie_inside_the_video(frames: int, length: int, stride: int, windows) -> None:
     clip = Clip(frames=length, stride=stride, size=16)
     found = starts(frames, clip, windows)

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from engine.errors import UserError
 from engine.run.checkpoint import Checkpoints
 from engine.run.local import Local
+from stages.features.frozen import load_frozen
 from stages.features.spec import Look
-from stages.linear_probe.augmented import plan_tasks
+from stages.linear_probe.augmented import classify, plan_tasks
 from stages.linear_probe.batches import TrainBatches
 from stages.linear_probe.heads import Head, Heads, Task
 from stages.linear_probe.spec import Augmented, Config, HeldOut, Sgd
@@ -22,7 +23,9 @@ from stages.nn.encoders import build_encoder
 from stages.nn.spec import Card, Narrow
 from stages.nn.weights import save_encoder
 from stages.video.loader import Epochs
+from stages.video.sampling import frame_numbers
 from stages.video.spec import Clip, Rgb
+from stages.video.transforms import evaluation_clip
 
 CLIP = Clip(frames=2, size=16)
 
@@ -40,7 +43,10 @@ def encoders(folder) -> tuple:
 
 def config(windows: int = 2, **sgd) -> Config:
     look = Look(clip=CLIP, windows=windows, precision="fp32")
-    return Config(held_out=HeldOut(), augmented=Augmented(sgd=Sgd(**{"epochs": 2, "batch": 4} | sgd), look=look, seeds=(0, 5)))
+    return Config(
+        held_out=HeldOut(),
+        augmented=Augmented(sgd=Sgd(**{"epochs": 2, "batch": 4} | sgd), look=look, seeds=(0, 5)),
+    )
 
 
 VIDEOS = [(c, "test" if i % 3 == 0 else "train") for i in range(6) for c in range(2)]
@@ -70,7 +76,9 @@ def test_a_head_among_others_learns_as_if_alone() -> None:
 
     for place, task in enumerate(tasks):
         alone = heads([task]).modules[0].train()
-        optimizer = torch.optim.SGD(alone.parameters(), lr=task.lr, momentum=0.9, weight_decay=task.weight_decay)
+        optimizer = torch.optim.SGD(
+            alone.parameters(), lr=task.lr, momentum=0.9, weight_decay=task.weight_decay
+        )
         mine = slice(None) if task.whole else ~held
         for rate in (1.0, 1.0, 0.1):
             optimizer.param_groups[0]["lr"] = task.lr * rate
@@ -78,11 +86,15 @@ def test_a_head_among_others_learns_as_if_alone() -> None:
             F.cross_entropy(alone(features[task.seed][mine]), labels[mine]).backward()
             optimizer.step()
         for name, value in alone.state_dict().items():
-            assert torch.allclose(together.modules[place].state_dict()[name].double(), value.double(), atol=1e-6), name
+            assert torch.allclose(
+                together.modules[place].state_dict()[name].double(), value.double(), atol=1e-6
+            ), name
 
 
 def test_heads_of_a_seed_start_alike_and_of_two_seeds_do_not() -> None:
-    first, second, third = heads([Task(0, 0.1, 0, True), Task(0, 1.0, 0, False), Task(1, 0.1, 0, True)]).modules
+    first, second, third = heads(
+        [Task(0, 0.1, 0, True), Task(0, 1.0, 0, False), Task(1, 0.1, 0, True)]
+    ).modules
     assert torch.equal(first.linear.weight, second.linear.weight)
     assert not torch.equal(first.linear.weight, third.linear.weight)
 
@@ -107,7 +119,9 @@ def test_loss_is_the_mean_since_it_was_read() -> None:
 def test_tasks_by_hand() -> None:
     assert plan_tasks(Sgd(), 2, True) == [Task(0, 0.1, 1e-3, True), Task(1, 0.1, 1e-3, True)]
     two = Sgd(lr=(0.1, 1.0))
-    assert plan_tasks(two, 1, True) == [Task(0, lr, 1e-3, whole) for lr in (0.1, 1.0) for whole in (True, False)]
+    assert plan_tasks(two, 1, True) == [
+        Task(0, lr, 1e-3, whole) for lr in (0.1, 1.0) for whole in (True, False)
+    ]
     assert plan_tasks(two, 1, False) == [Task(0, 0.1, 1e-3, True)]
 
 
@@ -146,7 +160,12 @@ def test_the_stage_learns_what_can_be_learnt(make_clips, make_context, tmp_path)
     assert found["seeds"] == {s: {"top1": 1.0, "mean_class": 1.0} for s in ("0", "5")}
     with (context.out / "held_out.csv").open() as file:
         trials = list(csv.DictReader(file))
-    assert [(t["seed"], t["lr"]) for t in trials] == [("0", "0.1"), ("0", "0.0001"), ("5", "0.1"), ("5", "0.0001")]
+    assert [(t["seed"], t["lr"]) for t in trials] == [
+        ("0", "0.1"),
+        ("0", "0.0001"),
+        ("5", "0.1"),
+        ("5", "0.0001"),
+    ]
     assert [t["chosen"] for t in trials] == ["1", "0", "1", "0"]
     with (context.out / "curves.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
@@ -173,15 +192,32 @@ def test_kills_and_loader_processes_change_no_bit(make_clips, make_context, tmp_
     workers = make_context(out="workers", models=models, local=Local(device="cpu", workers=2))
     assert outputs(workers, run(settings, workers)) == expected
     with pytest.raises(KeyboardInterrupt):
-        run(settings, make_context(out="killed", models=models, checkpoints=Killed(tmp_path / "saved", every=1)))
+        run(
+            settings,
+            make_context(out="killed", models=models, checkpoints=Killed(tmp_path / "saved", every=1)),
+        )
     again = make_context(out="again", models=models, checkpoints=Checkpoints(tmp_path / "saved", every=1))
     assert outputs(again, run(settings, again)) == expected
 
 
-def test_test_videos_are_averaged_over_windows(make_clips, make_context, tmp_path) -> None:
-    make_clips(VIDEOS, frames=20)
-    one = run(config(windows=1), make_context(out="one", models=encoders(tmp_path)))
-    assert one["test_videos"] == 4
+def test_probabilities_are_averaged_over_windows(make_clips, make_context, tmp_path) -> None:
+    clips = make_clips(VIDEOS, frames=[9] * 11 + [1])
+    context = make_context(models=encoders(tmp_path))
+    settings = config(windows=3).augmented
+    frozen = load_frozen(context.inputs["models"], settings.look, context)
+    some = Heads([Task(0, 0.1, 0, True), Task(1, 0.1, 0, True)], frozen.width, 4, [1, 2], 0.9, context.device)
+    rows = np.array([2, 11])
+    found = classify(some, [1], frozen, clips, rows, settings, context)
+    assert found.shape == (1, 2, 4)
+
+    head = some.modules[1].eval()
+    for place, starts in enumerate(([0, 4, 7], [0])):
+        frames = int(clips.frames[rows[place]])
+        windows = [clips.read(int(rows[place]), frame_numbers(start, frames, CLIP)) for start in starts]
+        pixels = torch.stack([evaluation_clip(window, 16) for window in windows])
+        with torch.no_grad():
+            expected = head(frozen(pixels)[1]).softmax(-1).mean(0).log()
+        assert found[0, place] == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 def test_one_training_video_is_too_few(make_clips, make_context, tmp_path) -> None:

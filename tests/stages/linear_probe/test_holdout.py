@@ -58,9 +58,13 @@ def test_videos_of_unknown_source_are_not_one_group() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 8)), max_size=80), st.floats(0.05, 0.6), st.integers(0, 100)
+    st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 8)), max_size=80),
+    st.floats(0.05, 0.6),
+    st.integers(0, 100),
 )
-def test_groups_stay_together_and_no_class_is_lost(videos: list[tuple[int, int]], share: float, seed: int) -> None:
+def test_groups_stay_together_and_no_class_is_lost(
+    videos: list[tuple[int, int]], share: float, seed: int
+) -> None:
     targets = np.array([t for t, _ in videos], int)
     groups = np.array([g for _, g in videos], int)
     held = draw(targets, groups, share, seed)
@@ -71,7 +75,9 @@ def test_groups_stay_together_and_no_class_is_lost(videos: list[tuple[int, int]]
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=200), st.floats(0.05, 0.6), st.integers(0, 100))
-def test_single_videos_are_stratified_to_the_nearest_number(targets: list[int], share: float, seed: int) -> None:
+def test_single_videos_are_stratified_to_the_nearest_number(
+    targets: list[int], share: float, seed: int
+) -> None:
     held = draw(targets, None, share, seed)
     sizes = np.bincount(targets)
     taken = np.bincount(np.array(targets)[held], minlength=len(sizes))

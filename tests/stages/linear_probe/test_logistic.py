@@ -40,7 +40,9 @@ def test_the_bias_is_not_regularised() -> None:
 
 
 @given(st.integers(2, 9), st.integers(1, 4), st.integers(1, 4), st.floats(0, 2), st.integers(0, 10**6))
-def test_loss_and_gradient_against_loops_and_differences(samples: int, width: int, classes: int, l2: float, seed: int) -> None:
+def test_loss_and_gradient_against_loops_and_differences(
+    samples: int, width: int, classes: int, l2: float, seed: int
+) -> None:
     features, targets, parameters = problem(samples, width, classes, seed)
     before = features.copy(), parameters.copy()
     loss, gradient = objective(parameters, features, targets, l2)

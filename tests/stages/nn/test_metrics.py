@@ -51,7 +51,14 @@ def test_confusion_by_hand() -> None:
 def test_top_k_is_what_sorting_says(data: st.DataObject) -> None:
     samples, classes = data.draw(st.integers(1, 8)), data.draw(st.integers(1, 6))
     numbers = st.integers(-2, 2) | st.just(-np.inf)
-    scores = np.array(data.draw(st.lists(st.lists(numbers, min_size=classes, max_size=classes), min_size=samples, max_size=samples)), float)
+    scores = np.array(
+        data.draw(
+            st.lists(
+                st.lists(numbers, min_size=classes, max_size=classes), min_size=samples, max_size=samples
+            )
+        ),
+        float,
+    )
     targets = np.array(data.draw(st.lists(st.integers(0, classes - 1), min_size=samples, max_size=samples)))
     k = data.draw(st.integers(1, classes))
     right = 0

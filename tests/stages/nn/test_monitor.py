@@ -55,12 +55,14 @@ def points(seed: int) -> torch.Tensor:
     return F.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(seed)), dim=1)
 
 
-def test_the_loss_is_smoothed_without_a_bias_to_zero():
+@pytest.mark.parametrize("total, keep", [(2000, 0.98), (80, 0.75), (3, 0.0)])
+def test_losses_are_smoothed_over_a_twentieth_of_the_training_without_a_bias_to_zero(total, keep):
     told = Told()
-    monitor, queue = ContrastMonitor(told, 3, 0.07), KeyQueue(8, 8)
+    monitor, queue = ContrastMonitor(told, total, 0.07), KeyQueue(8, 8)
+    monitor._every = 1
     for step, loss in enumerate((2.0, 4.0, 8.0)):
         feed(monitor, step, loss, points(step), queue)
-    weights = [0.98**2, 0.98, 1]
+    weights = [keep**2, keep, 1]
     assert told.rows[1]["loss"] == pytest.approx(2.0)
     assert told.rows[3]["loss"] == pytest.approx((2 * weights[0] + 4 * weights[1] + 8) / sum(weights), rel=1e-5)
     assert told.rows[3]["queue_fill"] == 1.0 and told.rows[3]["learning_rate"] == 0.1

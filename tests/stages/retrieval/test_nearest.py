@@ -34,7 +34,9 @@ def naive(queries: np.ndarray, gallery: np.ndarray, k: int) -> list[list[int]]:
 @given(st.data())
 def test_the_loop_finds_the_same(data: st.DataObject) -> None:
     # small whole numbers: many exact ties, among them rows that are zero or the same
-    vectors = st.lists(st.tuples(st.integers(-2, 2), st.integers(-2, 2), st.integers(-2, 2)), min_size=1, max_size=12)
+    vectors = st.lists(
+        st.tuples(st.integers(-2, 2), st.integers(-2, 2), st.integers(-2, 2)), min_size=1, max_size=12
+    )
     queries, gallery = (np.array(data.draw(vectors), float) for _ in range(2))
     k = data.draw(st.integers(1, len(gallery)))
     found = nearest(directions(queries, None), directions(gallery, None), k)
@@ -50,7 +52,9 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     one_by_one = nearest(queries, gallery, 9)
     assert (whole.rows == one_by_one.rows).all()
     assert (whole.similarity == one_by_one.similarity).all()
-    assert (whole.rows[:, 1::2][:, :4] == whole.rows[:, ::2][:, :4] + 1).all(), "of two equal videos the first stands first"
+    assert (whole.rows[:, 1::2][:, :4] == whole.rows[:, ::2][:, :4] + 1).all(), (
+        "of two equal videos the first stands first"
+    )
 
 
 def test_the_mean_is_subtracted_before_scaling() -> None:
@@ -65,7 +69,9 @@ def test_what_equals_the_mean_has_no_direction() -> None:
 
 
 def test_recall_by_hand() -> None:
-    right = np.array([[False, True, False], [True, False, False], [False, False, False], [False, False, True]])
+    right = np.array(
+        [[False, True, False], [True, False, False], [False, False, False], [False, False, True]]
+    )
     assert [recall_at(right, k) for k in (1, 2, 3)] == [0.25, 0.5, 0.75]
 
 
@@ -76,8 +82,14 @@ def test_recall_by_chance_by_hand() -> None:
     assert recall_by_chance(np.array([0, 1]), np.array([0, 0, 1, 2]), 4) == 1.0
 
 
-@given(st.lists(st.integers(0, 2), min_size=1, max_size=4), st.lists(st.integers(0, 3), min_size=1, max_size=7), st.data())
-def test_recall_by_chance_is_the_mean_over_all_draws(queries: list[int], gallery: list[int], data: st.DataObject) -> None:
+@given(
+    st.lists(st.integers(0, 2), min_size=1, max_size=4),
+    st.lists(st.integers(0, 3), min_size=1, max_size=7),
+    st.data(),
+)
+def test_recall_by_chance_is_the_mean_over_all_draws(
+    queries: list[int], gallery: list[int], data: st.DataObject
+) -> None:
     k = data.draw(st.integers(1, len(gallery)))
     draws = list(combinations(gallery, k))
     expected = np.mean([[q in draw for draw in draws] for q in queries])

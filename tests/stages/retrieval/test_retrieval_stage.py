@@ -19,11 +19,14 @@ VIDEOS = [(c, "test" if i % 3 == 0 else "train") for i in range(6) for c in rang
 
 
 @pytest.fixture
-def retrieve(make_clips, make_context, tmp_path):
-    """Run retrieval on a set of videos and features by seed; returns (metrics, context)."""
+def retrieve(make_clips, make_context, tmp_path, monkeypatch):
+    """Run retrieval on a set of videos and features by seed; returns (metrics, context). Pictures take time: on request."""
 
-    def run_it(videos, features, centre="train", out="out", **more):
-        make_clips(videos, **more)
+    def run_it(videos, features, centre="train", out="out", drawn=False):
+        make_clips(videos)
+        if not drawn:
+            blank = np.zeros((2, 2, 3), np.uint8)
+            monkeypatch.setattr("stages.retrieval.stage.neighbours_picture", lambda clips, queries: blank)
         write_features(tmp_path, features)
         context = make_context(out=out, features=tmp_path)
         return run(Config(centre=centre, pictured=2), context), context
@@ -39,9 +42,15 @@ def test_perfect_and_useless_features(retrieve, capsys) -> None:
     found, context = retrieve(VIDEOS, {0: one_hot(VIDEOS), 4: np.ones((18, 4), np.float32)})
     assert found["seeds"]["0"] == {"recall_at_1": 1.0, "recall_at_5": 1.0, "recall_at_10": 1.0}
     # All alike: the training videos in order, whose classes are 0, 1, 2, 0, 1, 2 ...
-    assert found["seeds"]["4"] == {"recall_at_1": pytest.approx(1 / 3), "recall_at_5": 1.0, "recall_at_10": 1.0}
+    assert found["seeds"]["4"] == {
+        "recall_at_1": pytest.approx(1 / 3),
+        "recall_at_5": 1.0,
+        "recall_at_10": 1.0,
+    }
     assert (found["test_videos"], found["chance"]) == (6, pytest.approx(1 / 3))
-    assert found["chance_by_metric"]["recall_at_5"] == pytest.approx(1 - (8 * 7 * 6 * 5 * 4) / (12 * 11 * 10 * 9 * 8))
+    assert found["chance_by_metric"]["recall_at_5"] == pytest.approx(
+        1 - (8 * 7 * 6 * 5 * 4) / (12 * 11 * 10 * 9 * 8)
+    )
     said = capsys.readouterr().err
     assert "only 12 training videos: recall is reported at 1, 5, 10 only" in said
     assert "collapsed" in said
@@ -65,10 +74,13 @@ def test_the_table_of_neighbours(retrieve) -> None:
 
 
 def test_centring(retrieve) -> None:
-    """Test features are shifted as a whole: only their own mean brings them back, and only that uses the test set as a whole."""
+    """Test features are shifted as a whole: only their own mean brings them back."""
     shift = np.where([split == "test" for _, split in VIDEOS], 50.0, 10.0)[:, None] * np.array([1, 0, 0, 0])
     features = (one_hot(VIDEOS) + shift).astype(np.float32)
-    recall = {c: retrieve(VIDEOS, {0: features}, c, out=c)[0]["seeds"]["0"]["recall_at_1"] for c in ("none", "train", "own")}
+    recall = {
+        c: retrieve(VIDEOS, {0: features}, c, out=c)[0]["seeds"]["0"]["recall_at_1"]
+        for c in ("none", "train", "own")
+    }
     assert recall["own"] == 1.0
     assert recall["train"] < 1.0 and recall["none"] < 1.0
 
@@ -89,7 +101,7 @@ def test_the_same_bytes_twice(retrieve) -> None:
     features = np.random.default_rng(0).normal(size=(18, 4)).astype(np.float32)
     outputs = []
     for out in ("a", "b"):
-        _, context = retrieve(VIDEOS, {0: features}, out=out)
+        _, context = retrieve(VIDEOS, {0: features}, out=out, drawn=True)
         outputs.append([p.read_bytes() for p in sorted(context.out.rglob("*")) if p.is_file()])
     assert outputs[0] == outputs[1] and len(outputs[0]) == 2
 
@@ -133,7 +145,9 @@ def test_few_queries_lie_evenly_among_many_classes() -> None:
 @pytest.mark.parametrize("size, frames", [((30, 40), 9), ((64, 36), 1), ((7, 5), 2)])
 def test_picture_frames_answers_by_whether_they_are_right(make_clips, tmp_path, size, frames) -> None:
     clips = make_clips([(0, "test"), (0, "train"), (1, "train")], frames=frames, size=size)
-    figure = neighbours_picture(clips, [Query(0, (Answer(1, 0.9, True), Answer(2, 0.1, False))), Query(0, (Answer(2, 1.0, False),))])
+    figure = neighbours_picture(
+        clips, [Query(0, (Answer(1, 0.9, True), Answer(2, 0.1, False))), Query(0, (Answer(2, 1.0, False),))]
+    )
     first, second = figure.axes[:3], figure.axes[3:]
     assert [ax.spines["top"].get_edgecolor() for ax in first[1:]] == [_rgba(RIGHT), _rgba(WRONG)]
     assert [ax.get_title(loc="right") for ax in first] == ["", "0.90", "0.10"]
@@ -147,7 +161,7 @@ def test_picture_frames_answers_by_whether_they_are_right(make_clips, tmp_path, 
 
 def test_names_of_classes_are_no_formulas(make_clips, tmp_path) -> None:
     clips = make_clips([(0, "test"), (0, "train")])
-    clips.classes = ("win_$5_or_$6^{", )
+    clips.classes = ("win_$5_or_$6^{",)
     figure = neighbours_picture(clips, [Query(0, (Answer(1, 0.9, True),))])
     figure.savefig(tmp_path / "x.png")
 

@@ -24,7 +24,9 @@ def noise() -> Callable[..., np.ndarray]:
     """Frames that are all different: uint8 [frames, height, width, 3], smooth enough to survive a codec."""
 
     def make(frames: int, width: int = 48, height: int = 32, seed: int = 0) -> np.ndarray:
-        coarse = np.random.default_rng(seed).integers(0, 256, (frames, height // 8 + 1, width // 8 + 1, 3), np.uint8)
+        coarse = np.random.default_rng(seed).integers(
+            0, 256, (frames, height // 8 + 1, width // 8 + 1, 3), np.uint8
+        )
         return coarse.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
 
     return make
@@ -42,8 +44,9 @@ def write_video() -> Callable[..., Path]:
         pix_fmt: str = "yuv420p",
         gop: int = 12,
         rate: int = 25,
+        container_options: Mapping[str, str] | None = None,
     ) -> Path:
-        with av.open(str(path), "w") as container:
+        with av.open(str(path), "w", container_options=dict(container_options or {})) as container:
             stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt, stream.gop_size = pix_fmt, gop
@@ -62,6 +65,8 @@ def decode_all() -> Callable[[Path], np.ndarray]:
 
     def decode(path: Path) -> np.ndarray:
         with av.open(str(path)) as container:
-            return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(container.streams.video[0])])
+            return np.stack(
+                [f.to_ndarray(format="rgb24") for f in container.decode(container.streams.video[0])]
+            )
 
     return decode

@@ -17,7 +17,12 @@ def test_a_whole_video(tmp_path, noise, write_video):
     checked = check(write_video(tmp_path / "a.mp4", noise(30), rate=10))
     assert (checked.status, checked.problem) == ("ok", "")
     assert (checked.width, checked.height, checked.rotate, checked.frames) == (48, 32, 0, 30)
-    assert (checked.fps, checked.first, checked.last, checked.duration) == (10.0, 0.0, pytest.approx(2.9), 3.0)
+    assert (checked.fps, checked.first, checked.last, checked.duration) == (
+        10.0,
+        0.0,
+        pytest.approx(2.9),
+        3.0,
+    )
     assert checked.audio == ""
 
 
@@ -44,7 +49,7 @@ def test_a_file_cut_off(name, share, tmp_path, noise, write_video, decode_all):
     """What is before the cut is kept, and is what the whole file has there."""
     options = {"movflags": "faststart"} if name == "a.mp4" else {}
     codec = "mpeg4" if name == "a.avi" else "libx264"
-    path = write_video(tmp_path / name, noise(80), codec, options)
+    path = write_video(tmp_path / name, noise(80), codec, container_options=options)
     whole = decode_all(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
@@ -105,7 +110,9 @@ def test_an_absent_file(tmp_path):
     assert checked.status == "error" and "No such file" in checked.problem
 
 
-@pytest.mark.parametrize("name", ["-i.mp4", "a b.mp4", "öß 视频.mp4", "concat:a|b.mp4", "%03d.mp4", "[x]!&;#(1).mp4", "http:a.mp4"])
+@pytest.mark.parametrize(
+    "name", ["-i.mp4", "a b.mp4", "öß 视频.mp4", "concat:a|b.mp4", "%03d.mp4", "[x]!&;#(1).mp4", "http:a.mp4"]
+)
 def test_names_that_mean_something_elsewhere(name, tmp_path, noise, write_video):
     path = write_video(tmp_path / "plain.mp4", noise(3)).rename(tmp_path / name)
     assert check(path).frames == 3

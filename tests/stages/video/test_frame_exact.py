@@ -20,7 +20,11 @@ MAKES = {
     "AVI, MPEG-4 with B-frames": ("a.avi", "mpeg4", {"bf": "2"}),
     "AVI, H.264 with B-frames": ("a.avi", "libx264", {"bf": "2", "x264-params": "scenecut=0"}),
     "MPEG program stream": ("a.mpg", "mpeg2video", {"bf": "2"}),
-    "WebM, VP9 with hidden frames": ("a.webm", "libvpx-vp9", {"auto-alt-ref": "1", "lag-in-frames": "10", "cpu-used": "8"}),
+    "WebM, VP9 with hidden frames": (
+        "a.webm",
+        "libvpx-vp9",
+        {"auto-alt-ref": "1", "lag-in-frames": "10", "cpu-used": "8"},
+    ),
     "motion JPEG": ("a.avi", "mjpeg", {}),
     "GIF": ("a.gif", "gif", {}),
 }
@@ -33,7 +37,9 @@ def test_every_frame_of_every_make(make, still, tmp_path, noise, write_video, de
     name, codec, options = MAKES[make]
     frames = noise(60)
     if still:
-        frames[10:40] = frames[10]  # the same picture for more than a GOP: contents alone do not tell where one is
+        frames[10:40] = frames[
+            10
+        ]  # the same picture for more than a GOP: contents alone do not tell where one is
     pix_fmt = {"mjpeg": "yuvj420p", "gif": "rgb8"}.get(codec, "yuv420p")
     path = write_video(tmp_path / name, frames, codec, options, pix_fmt)
     expected = decode_all(path)
@@ -96,9 +102,11 @@ def test_true_ucf101_files(name, frames, data, decode_all):
     checked = check(path, spacing=8)
     assert checked.frames == frames == len(expected)
     assert (len(checked.points.frames) > 5) == (name == "BaseballPitch")  # the other file has one key frame
-    for number in range(frames):
+    for number in range(0, frames, 1 if len(checked.points.frames) else 20):
         got = read_frames(path, np.array([number]), (320, 240), 0, checked.points)
         assert np.array_equal(got[0], expected[number]), number
+    for numbers in (np.arange(frames), np.arange(frames)[::-7]):
+        assert np.array_equal(read_frames(path, numbers, (320, 240), 0, checked.points), expected[numbers])
 
 
 def test_samples_of_real_sets(data, decode_all):
@@ -115,8 +123,10 @@ def test_samples_of_real_sets(data, decode_all):
 def test_awkward_files_that_are_whole(data, decode_all):
     folder = data / "awkward"
     with open(folder / "expected.csv", newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["expect"] == "ok" and int(row["width"]) <= 640]
-    assert len(rows) > 40
+        rows = [row for row in csv.DictReader(file) if row["expect"] == "ok" and int(row["width"]) <= 340]
+    assert {"huge_gop.mp4", "start_at_10s.mkv", "cut_not_on_keyframe.mp4", "edit_list_discard.mp4"} <= {
+        r["file"] for r in rows
+    }
     for row in rows:
         _same_as_full_decode(folder / "files" / row["file"], decode_all(folder / "files" / row["file"]))
 
@@ -124,7 +134,7 @@ def test_awkward_files_that_are_whole(data, decode_all):
 def _same_as_full_decode(path, expected):
     checked = check(path, spacing=8)
     size, rng = (checked.width, checked.height), np.random.default_rng(0)
-    for count in (1, 1, 4):
+    for count in (1, 4):
         numbers = rng.integers(0, len(expected), count)
         got = read_frames(path, numbers, size, 0, checked.points)
         assert np.array_equal(got, expected[numbers]), (path.name, numbers)

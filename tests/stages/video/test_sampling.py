@@ -65,7 +65,9 @@ def test_a_random_clip_lies_inside(clip, frames, seed):
 
 def test_all_starts_occur_and_are_equally_likely():
     rng = np.random.default_rng(0)
-    counts = np.bincount([random_start(10, Clip(frames=4, stride=2), rng) for _ in range(4000)])  # span 7: starts 0 to 3
+    counts = np.bincount(
+        [random_start(10, Clip(frames=4, stride=2), rng) for _ in range(4000)]
+    )  # span 7: starts 0 to 3
     assert len(counts) == 4
     assert np.abs(counts - 1000).max() < 120  # four standard deviations
 

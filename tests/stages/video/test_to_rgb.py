@@ -12,7 +12,13 @@ from stages.video.container import quarter_turns
 from stages.video.decode import SeekPoints, fit, mark, read_frames, to_rgb
 from stages.video.index import check
 
-COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255), "black": (0, 0, 0)}
+COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "white": (255, 255, 255),
+    "black": (0, 0, 0),
+}
 
 
 def plain(colour, width=32, height=16, pix_fmt="yuv420p") -> av.VideoFrame:
@@ -20,7 +26,9 @@ def plain(colour, width=32, height=16, pix_fmt="yuv420p") -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pix_fmt)
 
 
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p", "yuv444p", "yuv420p10le", "yuv422p10le", "bgra", "gbrp"])
+@pytest.mark.parametrize(
+    "pix_fmt", ["yuv420p", "yuvj420p", "yuv444p", "yuv420p10le", "yuv422p10le", "bgra", "gbrp"]
+)
 @pytest.mark.parametrize("colour", COLOURS)
 def test_colours(colour, pix_fmt):
     picture = to_rgb(plain(COLOURS[colour], pix_fmt=pix_fmt), (32, 16), 0)
@@ -36,7 +44,9 @@ def test_grey(pix_fmt):
 
 def test_full_range_is_kept():
     """16 is black in studio range, and dark grey in full range."""
-    frame = av.VideoFrame.from_ndarray(np.full((24, 32), 16, np.uint8), format="gray").reformat(format="yuv420p")
+    frame = av.VideoFrame.from_ndarray(np.full((24, 32), 16, np.uint8), format="gray").reformat(
+        format="yuv420p"
+    )
     for plane, value in zip(frame.planes, (16, 128, 128)):
         plane.update(bytes([value]) * plane.buffer_size)
     frame.color_range = 1
@@ -112,7 +122,9 @@ def test_fit_never_enlarges_and_keeps_the_shape(width, height, short_side):
     assert abs(w / h - width / height) <= width / height * (0.5 / min(w, h)) + 0.5 / h + 1e-9
 
 
-@pytest.mark.parametrize("rotate_file, turns", [("phone_rot_90.mov", 90), ("phone_rot_180.mov", 180), ("rot_90.mp4", 270)])
+@pytest.mark.parametrize(
+    "rotate_file, turns", [("phone_rot_90.mov", 90), ("phone_rot_180.mov", 180), ("rot_90.mp4", 270)]
+)
 def test_phone_videos_come_out_upright(rotate_file, turns, data, decode_all):
     path = data / "awkward" / "files" / rotate_file
     checked = check(path)
@@ -126,7 +138,9 @@ def test_a_damaged_display_matrix_is_ignored(data):
     assert check(data / "awkward" / "files" / "invalid_matrix_damaged.mp4").rotate == 0
 
 
-@pytest.mark.parametrize("rotation, clockwise", [(0, 0), (-90, 90), (90, 270), (180, 180), (-180, 180), (45, 0), (-2147483648, 0)])
+@pytest.mark.parametrize(
+    "rotation, clockwise", [(0, 0), (-90, 90), (90, 270), (180, 180), (-180, 180), (45, 0), (-2147483648, 0)]
+)
 def test_quarter_turns(rotation, clockwise):
     class Turned:
         pass
