@@ -55,7 +55,8 @@ def plan(specs: Specs = None) -> None:
     from engine.compile.state import states
     from engine.compile.show import print_plan
 
-    print_plan(states(project(), _stages(specs)))
+    root = project()
+    print_plan(root, states(root, _stages(specs)))
 
 
 @app.command()

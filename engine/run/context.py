@@ -150,6 +150,8 @@ class Context:
 
     def restore_curves(self, rows: list[tuple[int, dict[str, float]]]) -> None:
         self._curves = [(int(step), dict(values)) for step, values in rows]
+        for step, values in self._curves:  # this execution's record is whole too
+            self.record.log(step, values)
 
     def write_curves(self) -> None:
         """Write ``curves.csv`` (step and one column a metric, at most one row a step) if anything was logged."""

@@ -6,12 +6,14 @@ A stage folder declares its components in ``spec.py`` as subclasses of ``Data``,
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 if TYPE_CHECKING:
     from engine.compile.plan import Plan, Source
+    from engine.run.local import Local
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
 """A word that may stand in a stage name: letters, digits, ``_`` and ``-``."""
@@ -43,6 +45,14 @@ class Problem(Strict):
 
 class StageConfig(Strict):
     """What one stage reads from its stage file. Each stage folder's ``spec.py`` has a subclass named ``Config``."""
+
+    def forecast(self, inputs: Mapping[str, Path], local: Local) -> str | None:
+        """What running the stage will cost (disk, steps), for ``vidspec plan``; None if nothing can be said yet.
+
+        inputs: role -> folder, for those inputs that exist by now. Reads little and computes nothing heavy; a
+        UserError that it raises is shown as its message.
+        """
+        return None
 
 
 class Data(Strict):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
+from typing import Mapping, Sequence
 
 from engine.errors import UserError
 from engine.track.store import QUIET, artifact_root, installed, store_uri
@@ -33,27 +36,51 @@ def serve(home: Path, port: int = 5000) -> int:
         print(f"{study}: runs http://127.0.0.1:{port}/{runs}", flush=True)
         if table:
             print(f"{study}: table http://127.0.0.1:{port}/{table}", flush=True)
-    process = subprocess.Popen(
+    return attend(
         [
             *(sys.executable, "-m", "mlflow", "server"),
             *("--backend-store-uri", uri),
             *("--artifacts-destination", artifact_root(home).as_uri()),
             *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+            *("--uvicorn-opts", "--log-level warning"),
         ],
-        env={**os.environ, **QUIET},
+        {**os.environ, **QUIET},
     )
+
+
+def attend(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a server, with all its processes, until it ends or this process is asked to stop; returns its exit status.
+
+    The server does not see Ctrl-C itself, so that it ends in order and without a traceback.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         return process.wait()
-    except KeyboardInterrupt:  # the terminal has sent it to the server as well
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    except KeyboardInterrupt:
         return 0
     finally:
-        if process.poll() is None:
-            process.terminate()
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        end_group(process)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_group(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
+    """End a process that leads a session, and what it has started: politely, and after ``patience`` seconds by force."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(timeout=patience)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def pages(home: Path, uri: str) -> dict[str, tuple[str, str]]:

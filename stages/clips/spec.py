@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from engine.spec.component import Name, StageConfig
 from stages.video.spec import Pack
+
+if TYPE_CHECKING:
+    from engine.run.local import Local
 
 
 class Config(StageConfig):
@@ -16,3 +23,20 @@ class Config(StageConfig):
     )
     pack: Pack
     broken_limit: float
+
+    def forecast(self, inputs: Mapping[str, Path], local: Local) -> str | None:
+        """Disk that packed frames will take, from the headers of some videos; known once the data set is listed."""
+        if self.pack.kind == "none":
+            return "packs no frames: every epoch decodes the videos"
+        if "listing" not in inputs:
+            if self.dataset:
+                local.root(self.dataset)  # says so if it is not set
+            return "disk for packed frames: known once the videos are listed"
+        from stages.clips.packing import choose_packing, estimate_raw_bytes, packed_bytes, size_text
+        from stages.video.listing import read_listing
+
+        videos = read_listing(inputs["listing"]).videos
+        root = local.root(self.dataset) if self.dataset else inputs["listing"]
+        raw = estimate_raw_bytes(videos, root, self.pack.short_side)
+        packing = choose_packing(self.pack, raw)
+        return f"packs {len(videos)} videos as {packing.kind}: about {size_text(packed_bytes(packing, raw))} (raw: {size_text(raw)})"

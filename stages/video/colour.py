@@ -7,8 +7,8 @@ on a CPU a clip passes through all its steps while it is in the cache, on a GPU 
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import Sequence
+from functools import cache, partial
+from typing import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -38,12 +38,12 @@ def _recolour_group(out: Tensor, group: list[int], colours: Sequence[Colour]) ->
             _apply(out, chosen, step, [colours[i].factors[number] for i in chosen])
     for channel in range(3):
         chosen = [i for i in group if colours[i].grey == channel]
-        _apply(out, chosen, _copy_channel, [float(channel)] * len(chosen))
+        _apply(out, chosen, partial(_copy_channel, channel), [0.0] * len(chosen))
     chosen = [i for i in group if colours[i].sigma is not None]
     _apply(out, chosen, _blur, [colours[i].sigma for i in chosen])
 
 
-def _apply(out: Tensor, chosen: list[int], step, values: list[float]) -> None:
+def _apply(out: Tensor, chosen: list[int], step: Callable[[Tensor, Tensor], Tensor], values: list[float]) -> None:
     """Replace the chosen clips by ``step(clips [n, 3, T, H, W], values [n, 1, 1, 1, 1])``."""
     if not chosen:
         return
@@ -90,9 +90,8 @@ def _hue(clips: Tensor, shift: Tensor) -> Tensor:
     return torch.addcmul(high.unsqueeze(1), chroma.unsqueeze(1), below, value=-1)
 
 
-def _copy_channel(clips: Tensor, channel: Tensor) -> Tensor:
-    one = int(channel.flatten()[0])
-    return clips[:, one : one + 1].expand_as(clips)
+def _copy_channel(channel: int, clips: Tensor, _: Tensor) -> Tensor:
+    return clips[:, channel : channel + 1].expand_as(clips)
 
 
 def _blur(clips: Tensor, sigma: Tensor) -> Tensor:

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.video.container import VideoError, audio_text, duration, frame_rate, open_video, quarter_turns
+from stages.video.container import (
+    VideoError,
+    audio_text,
+    duration,
+    frame_rate,
+    open_video,
+    quarter_turns,
+    stated_frames,
+)
 from stages.video.cut_off import cut_off
 from stages.video.decode import SeekPoints, mark
 
@@ -63,28 +71,35 @@ class Checked:
 
 @dataclass
 class _Trace:
-    """A full decode: mark and time stamp of every frame, and the key packets with the frames that were out before them."""
+    """A full decode: mark and time stamp of every frame, and the key packets with the frames that were out before them.
 
+    at_least: frames that a video must promise to be traced; short ones need no seek points, and marks cost time.
+    """
+
+    at_least: float
+    on: bool = False
     marks: list[int] = field(default_factory=list)
     stamps: list[int | None] = field(default_factory=list)
     keys: list[tuple[int, int]] = field(default_factory=list)
 
 
 def check(
-    path: Path, each: Callable[[Checked, VideoFrame], None] | None = None, spacing: int | None = SPACING
+    path: Path, each: Callable[[Checked, VideoFrame], None] | None = None, spacing: int = SPACING
 ) -> Checked:
     """Decode a video to its end, or to its first error. Never raises for what is wrong with the file.
 
-    each: called with what is known so far and every frame, in order. spacing: frames between seek points; None: do not look
-    for any.
+    each: called with what is known so far and every frame, in order. spacing: frames between seek points.
     """
-    found, trace = Checked(), _Trace()
+    found, trace = Checked(), _Trace(at_least=2 * spacing)
     try:
         _decode_all(path, found, trace, each)
+        if found.frames >= 3 * spacing:
+            if not trace.on:  # its header promised less
+                trace = _Trace(at_least=0)
+                _decode_all(path, Checked(), trace, None)
+            found.points = _seek_points(path, trace, spacing)
     except VideoError as error:
         found.status, found.problem, found.audio = error.status, str(error), error.audio
-    if spacing is not None and found.frames >= 3 * spacing:
-        found.points = _seek_points(path, trace, spacing)
     return found
 
 
@@ -95,41 +110,40 @@ def _decode_all(
 
     with open_video(path) as (container, stream):
         found.width, found.height = stream.codec_context.width, stream.codec_context.height
-        found.fps, found.duration, found.audio = (
-            frame_rate(stream),
-            duration(container, stream),
-            audio_text(container),
-        )
+        found.fps, found.duration = frame_rate(stream), duration(container, stream)
+        found.audio = audio_text(container)
+        trace.on = stated_frames(container, stream) >= trace.at_least
         problem = None
         try:
             for packet in container.demux(stream):
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 if packet.is_keyframe and stamp is not None:
-                    trace.keys.append((len(trace.marks), stamp))
+                    trace.keys.append((found.frames, stamp))
                 if packet.is_corrupt:
-                    problem = problem or f"a packet is damaged or cut short after frame {len(trace.marks)}"
+                    problem = problem or f"a packet is damaged or cut short after frame {found.frames}"
                 for frame in packet.decode():
-                    if not trace.marks:
+                    if found.frames == 0:
                         found.width, found.height = frame.width, frame.height
                         found.rotate, found.first = quarter_turns(frame), frame.time
                     if frame.is_corrupt:
-                        problem = problem or f"frame {len(trace.marks)} is damaged"
+                        problem = problem or f"frame {found.frames} is damaged"
                     found.last = frame.time
                     if each is not None:
                         each(found, frame)
-                    trace.marks.append(mark(frame))
-                    trace.stamps.append(frame.pts)
+                    if trace.on:
+                        trace.marks.append(mark(frame))
+                        trace.stamps.append(frame.pts)
+                    found.frames += 1
         except (av.error.FFmpegError, EOFError, ValueError, MemoryError) as error:
-            problem = f"damaged after frame {len(trace.marks)}: {getattr(error, 'strerror', None) or error}"
-        found.frames = len(trace.marks)
+            problem = f"damaged after frame {found.frames}: {getattr(error, 'strerror', None) or error}"
         problem = cut_off(path, stream) or problem
-        if found.frames == 0:
-            found.status = "no_frames"
-            found.problem = "has a video stream, but no frame can be decoded" + (
-                f": {problem}" if problem else ""
-            )
-        elif problem:
-            found.status, found.problem = "partial", f"{found.frames} frames decode; {problem}"
+    if found.frames == 0:
+        found.status = "no_frames"
+        found.problem = "has a video stream, but no frame can be decoded" + (
+            f": {problem}" if problem else ""
+        )
+    elif problem:
+        found.status, found.problem = "partial", f"{found.frames} frames decode; {problem}"
 
 
 def _seek_points(path: Path, trace: _Trace, spacing: int) -> SeekPoints:

@@ -178,8 +178,8 @@ def cores() -> int:
 def default_workers(device: torch.device) -> int:
     """Loader processes where the machine's owner has not said: up to 8 beside a GPU.
 
-    When the CPU itself trains, its threads share the cores with the loader; on two cores no process of its own
-    is worth it for packed clips (measured: benchmarks/augment.py), beyond that one is.
+    When the CPU itself trains, reading packed clips is about a tenth of the work: on two cores a process of its own
+    would only get in the way of the training's threads, on more it is worth one.
     """
     if device.type == "cuda":
         return min(8, cores())

@@ -1,6 +1,7 @@
 """The background process, and the UI's addresses."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from engine.errors import UserError
 from engine.track import mirror, ui
 from engine.track.failures import failed_stages
 from engine.track.mirror import ensure_mirror, held
+from engine.track.repro import alive
+from engine.track.repro import started as start_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -142,6 +145,29 @@ def test_pages_of_the_ui(home, new_record, runs, tmp_path):
     )
     assert pages["other"][1] == ""
     assert ui.pages(home, "sqlite:////elsewhere.db") == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_the_ui_ends_the_server_and_what_it_started(number):
+    server = (
+        "import os, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(os.getpid(), child.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    code = "import os, sys; from engine.track.ui import attend; sys.exit(attend([sys.executable, '-c', sys.argv[1]], os.environ))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, server], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    pids = [int(word) for word in process.stdout.readline().split()]
+    began = [start_of(pid) for pid in pids]
+    assert all(map(alive, pids, began))
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 0
+    deadline = time.monotonic() + 10
+    while any(map(alive, pids, began)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, pids, began))
 
 
 def test_a_taken_port_is_left_alone():

@@ -62,6 +62,15 @@ def test_clear_classes_are_told_apart_and_noise_is_not(probe) -> None:
     assert {p.name for p in context.out.rglob("*.png")} == {"confusion.png", "regulariser.png"}
 
 
+def test_the_scale_and_the_place_of_features_do_not_matter(probe) -> None:
+    videos, targets = many(4)
+    features = blobs(targets, 0.8, 0).astype(np.float64)
+    moved = features * np.geomspace(1e-2, 1e2, 8) + 30
+    found, _ = probe(videos, {0: features.astype(np.float32), 1: moved.astype(np.float32)})
+    assert 0.5 < found["seeds"]["0"]["top1"] < 1
+    assert found["seeds"]["1"] == found["seeds"]["0"]
+
+
 def test_top5_is_left_out_where_it_says_nothing(probe) -> None:
     videos, targets = many(5)
     found, _ = probe(videos, {0: blobs(targets, 0.1, 0)})

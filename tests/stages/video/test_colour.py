@@ -46,7 +46,10 @@ def test_equal_to_torchvision(size):
 @pytest.mark.parametrize(
     "one",
     [
-        *(Colour(factors=tuple(f if i == n else (0.0 if i == 3 else 1.0) for i in range(4))) for n, f in enumerate((1.4, 0.6, 1.3, 0.1))),
+        Colour(factors=(1.4, 1.0, 1.0, 0.0)),
+        Colour(factors=(1.0, 0.6, 1.0, 0.0)),
+        Colour(factors=(1.0, 1.0, 1.3, 0.0)),
+        Colour(factors=(1.0, 1.0, 1.0, 0.1)),
         Colour(factors=(1.0, 1.0, 1.0, -0.45)),
         Colour(grey=2),
         Colour(sigma=0.1),

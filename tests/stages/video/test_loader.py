@@ -23,7 +23,8 @@ def same(a, b) -> bool:
 
 @pytest.fixture
 def pairs(make_clips):
-    clips = make_clips([(row % 3, "train") for row in range(11)], frames=[3, 7, 9, 12, 30, 8, 8, 8, 8, 8, 8], groups=range(100, 111))
+    lengths = [3, 7, 9, 12, 30, *[8] * 6]
+    clips = make_clips([(row % 3, "train") for row in range(11)], frames=lengths, groups=range(100, 111))
     return Pairs(clips, CLIP, Epochs(clips.split("train"), 4, seed=1), seed=2)
 
 
