@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 import traceback
 from collections import deque
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from engine.run.processes import die_with_parent
 from stages.clips.work import Portion, do_portion
 from stages.video.index import Checked
 
@@ -90,7 +90,7 @@ def _start(portion: Portion) -> _Worker:
     # spawned, not forked: the parent has threads (logging, tracking), and a fork would copy their locks
     context = multiprocessing.get_context("spawn")
     pipe, end = context.Pipe()
-    process = context.Process(target=_work, args=(end, portion, os.getpid()), daemon=True)
+    process = context.Process(target=_work, args=(end, portion), daemon=True)
     process.start()
     end.close()
     return _Worker(process, pipe, portion)
@@ -137,24 +137,20 @@ def _without_culprit(worker: _Worker, end: Died) -> tuple[list[tuple[str, Checke
     return [], [replace(worker.portion, items=part) for part in parts]
 
 
-def _work(pipe: Connection, portion: Portion, parent: int) -> None:
+def _work(pipe: Connection, portion: Portion) -> None:
+    die_with_parent()
     beat = time.monotonic()
 
     def alive() -> None:
         nonlocal beat
         if time.monotonic() - beat > _BEAT:
             beat = time.monotonic()
-            send(None)
-
-    def send(message: tuple[str, Checked] | None) -> None:
-        if os.getppid() != parent:
-            os._exit(1)  # the parent was killed: nobody waits for the rest
-        pipe.send(message)
+            pipe.send(None)
 
     try:
-        send(None)
+        pipe.send(None)  # ready
         for result in do_portion(portion, alive):
-            send(result)
+            pipe.send(result)
         pipe.send(Finished())
     except OSError as error:
         pipe.send(Failed(f"{error.filename or portion.store}: {error.strerror}", error.errno))
