@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from engine.spec.component import Name, StageConfig, Strict
+from engine.spec.component import Name, StageConfig, Strict, neutral
 from stages.video.spec import VideoData
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ class Ucf101Layout(Limits):
     lists: str | None = Field(
         default=None,
         description="Folder of the split files, relative to the root; else `splits`, `ucfTrainTestlist`, or the root itself.",
+    )
+    groups: Literal["of_class", "of_set"] = neutral(
+        "of_class",
+        description="Whether gXX counts the sources of each class, as in UCF101, or those of the whole set: then g01 of two "
+        "classes is the same source, such as a person.",
     )
 
 

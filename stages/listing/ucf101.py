@@ -45,7 +45,8 @@ def read_ucf101(root: Path, layout: Ucf101Layout) -> Found:
                 found.miss(place, named)
                 continue
             group = _GROUP.search(PurePosixPath(named).stem)
-            found.entries.append(Entry(path, label, split, f"{label}_g{group[1]}" if group else "", place))
+            owner = f"{label}_" if layout.groups == "of_class" else ""
+            found.entries.append(Entry(path, label, split, f"{owner}g{group[1]}" if group else "", place))
     return found
 
 

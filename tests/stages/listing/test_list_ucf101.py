@@ -34,6 +34,12 @@ def test_labels_splits_and_groups(ucf, listed):
     assert result.problems == [] and result.warnings == []
 
 
+def test_groups_may_be_sources_of_the_whole_set(ucf, listed):
+    """Where gXX is a speaker, all clips of a speaker are of one source, whatever their class."""
+    groups = {row[2] for row in listed(kind="ucf101", groups="of_set").rows.values()}
+    assert groups == {"g01", "g08"}
+
+
 def test_classes_are_in_the_order_of_their_numbers(ucf, listed):
     """Sorted by bytes, HammerThrow would come before Hammering."""
     assert listed(kind="ucf101").listing.classes == (

@@ -64,11 +64,11 @@ def test_a_planted_leak_in_size_is_found_by_the_cnn(appearance):
 
 def test_a_planted_leak_in_place_is_found_by_the_linear_probe(appearance):
     halves = [appearance.halves(appearance.make(SMALL, split, "place")) for split in ("train", "test")]
-    assert appearance.frame_linear(*halves, each=4) > appearance.upper_bound(SMALL.test, 2, ONE_IN_A_THOUSAND)
+    assert appearance.frame_linear(*halves, each=2) > appearance.upper_bound(SMALL.test, 2, ONE_IN_A_THOUSAND)
 
 
 def test_whole_clips_tell_the_class(appearance, clips):
-    assert appearance.clip_cnn(*clips, steps=300)[1] > 2 * appearance.upper_bound(RECIPE.test, 8, ONE_IN_A_THOUSAND)
+    assert appearance.clip_cnn(*clips, steps=300)[1] > 1.5 * appearance.upper_bound(RECIPE.test, 8, ONE_IN_A_THOUSAND)
 
 
 def test_true_motion_tells_the_class(appearance):
