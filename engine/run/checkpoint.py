@@ -41,13 +41,15 @@ class Checkpoints:
 
     def restore(self, state: Mapping[str, Any], context: Context) -> int:
         """Load the newest readable checkpoint into ``state``; returns the number of steps it has done, or 0."""
+        from pickle import UnpicklingError
+
         import torch
 
         self._stepping = True
         for path in reversed(self._saved()):
             try:
                 saved = torch.load(path, map_location="cpu", weights_only=True)
-            except (RuntimeError, EOFError, OSError) as error:
+            except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
                 context.warn(f"{path} cannot be read ({error}); an older checkpoint is used")
                 continue
             for name, item in state.items():

@@ -103,7 +103,7 @@ def draw(recipe: Recipe, rng: np.random.Generator) -> Augmentation:
 
 
 def draw_pair(rng: np.random.Generator) -> Pair:
-    """Draw query and key of one video as CoCLR does (sheet of the paper: one clip or two clips, half and half)."""
+    """Draw query and key of one video as CoCLR does: one clip or two clips, half and half."""
     one_clip, query_strong, first, second = rng.random(4)
     if one_clip < ONE_CLIP_SHARE:
         strong = (query_strong < 0.5, query_strong >= 0.5)

@@ -178,7 +178,7 @@ def cores() -> int:
 def default_workers(device: torch.device) -> int:
     """Loader processes where the machine's owner has not said: up to 8 beside a GPU.
 
-    When the CPU itself trains, reading packed clips is about a tenth of the work: on two cores a process of its own
+    When the CPU itself trains, reading packed clips is about an eighth of the work: on two cores a process of its own
     would only get in the way of the training's threads, on more it is worth one.
     """
     if device.type == "cuda":
