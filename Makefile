@@ -37,8 +37,9 @@ ui: install
 doctor: install
 	@$(BIN)/vidspec doctor
 
+# One thread a worker: torch's threads stall each other when there are more of them than cores.
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 clean:
 	rm -rf $(VENV) plan results .vidspec

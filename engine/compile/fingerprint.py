@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ Parts = dict[str, dict[str, str]]
 """Module -> name of a top-level definition (or ``<module>`` for the rest) -> hash."""
 
 
+@cache
 def code_of(kind: str) -> dict[str, Any]:
     """Fingerprint of a stage kind: ``runtime`` version, one ``digest``, and the ``parts`` it is made of."""
     package = stage_kinds()[kind]

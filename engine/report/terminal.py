@@ -31,6 +31,8 @@ def show(layouts: Iterable[Layout], console: Console | None = None) -> None:
     from rich.text import Text as Styled
 
     console = console or Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 140)  # in a file or a pipe nothing need be cut off
     for layout in layouts:
         grid = Grid(
             title=Styled(layout.title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False

@@ -17,8 +17,8 @@ from stages.nn.metrics import top_k_accuracy
 if TYPE_CHECKING:
     from engine.run.context import Context
 
-LARGE = 2e9
-"""Products of one evaluation (videos x width x classes) from which on a GPU is worth moving the features to."""
+LARGE = 2e8
+"""Products of one evaluation (videos x width x classes) from which on torch, with its threads or a GPU, is worth loading."""
 
 
 def probe_features(
