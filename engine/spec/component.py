@@ -111,6 +111,7 @@ class Protocol(Strict):
     def plan(self, plan: Plan, model: str, encoders: Sequence[Source]) -> Source:
         """Add the stage that measures ``model`` over all seeds; ``encoders`` has one source a seed, in order.
 
-        The stage returns metrics as ``{"seeds": {"0": {"top1": 0.5}}, ...}``, fractions rather than per cent.
+        The stage returns metrics as ``{"seeds": {"0": {"top1": 0.5}}, "test_videos": 800, "chance": {"top1": 0.125}}``,
+        fractions rather than per cent; ``chance`` is what guessing gives.
         """
         raise NotImplementedError
