@@ -65,6 +65,10 @@ class Data(Strict):
         """Add the stages that prepare the data; returns the output that trainings and evaluations read."""
         raise NotImplementedError
 
+    def root_name(self) -> str | None:
+        """Name under which the machine's root folder of the data is found at run time; None if it needs none."""
+        return None
+
 
 class Method(Strict):
     """How a model is trained. Subclasses have ``method: Literal[...]``."""

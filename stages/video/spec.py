@@ -68,10 +68,6 @@ class VideoData(Data):
         """Add the stage that lists the videos."""
         raise NotImplementedError
 
-    def root_name(self) -> str | None:
-        """Name under which the root folder is found at run time; None when the videos lie beside the listing."""
-        return None
-
     def plan(self, plan: Plan) -> Source:
         from stages.clips.spec import Config
 
