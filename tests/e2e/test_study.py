@@ -85,7 +85,7 @@ def test_the_runs_are_in_mlflow_with_the_table(study: Project) -> None:
     parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
     children = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
     assert len(parents) >= 1 and {r.data.tags["mlflow.parentRunId"] for r in children} <= {p.info.run_id for p in parents}
-    trained = next(r for r in children if r.data.tags.get("stage") == "tiny.infonce.s0" and r.data.tags.get("cached") != "true")
+    trained = next(r for r in children if r.data.tags.get("vidspec.stage") == "tiny.infonce.s0" and r.data.tags.get("cached") != "true")
     assert len(client.get_metric_history(trained.info.run_id, "loss")) > 3
     assert any("46.8" in p.data.tags.get("mlflow.note.content", "") for p in parents)
 
