@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Iterable, Mapping, Sequence
 
@@ -33,7 +33,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Stage:
-    """One unit of work. ``name`` is ``<study>.<local name>``."""
+    """One unit of work. ``name`` is ``<study>.<local name>``; ``expected``: sizes of the data, for forecasts only."""
 
     name: str
     kind: str
@@ -41,6 +41,7 @@ class Stage:
     inputs: Mapping[str, Source | tuple[Source, ...]]
     seed: int
     always_changed: bool = False
+    expected: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def study(self) -> str:
@@ -133,7 +134,7 @@ class Plan:
         Raises UserError when another stage of that name exists.
         """
         frozen = {role: s if isinstance(s, Source) else tuple(s) for role, s in inputs.items()}
-        stage = Stage(f"{self.study.name}.{name}", kind, config, frozen, seed or 0, always_changed)
+        stage = Stage(f"{self.study.name}.{name}", kind, config, frozen, seed or 0, always_changed, self.study.data.expected())
         known = self.stages.setdefault(stage.name, stage)
         if known != stage:
             raise UserError(f"two different stages of spec {self.study.name!r} would be called {name!r}")

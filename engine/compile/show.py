@@ -49,6 +49,6 @@ def forecast(root: Path, stage: Stage, local: Local) -> str | None:
     """What a stage says that it will cost, from the inputs that exist by now."""
     there = {r: root / s.path for r, s in stage.inputs.items() if isinstance(s, Source) and (root / s.path).exists()}
     try:
-        return stage.config.forecast(there, local)
+        return stage.config.forecast(there, local, stage.expected)
     except UserError as error:
         return str(error)

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, TypeVar
 
 from engine.run.checkpoint import Checkpoints
 from engine.run.local import Local
@@ -120,9 +120,14 @@ class Context:
         self.progress_bar.line(f"warning: {message}")
         self.record.message(message, level="warning")
 
-    def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-        """Iterate with a progress bar on a terminal, and a plain line now and then elsewhere."""
-        return self.progress_bar.track(items, what, total)
+    def progress(
+        self, items: Iterable[T], what: str, total: int | None = None, weigh: Callable[[T], int] | None = None
+    ) -> Iterator[T]:
+        """Iterate with a progress bar on a terminal, and a plain line now and then elsewhere.
+
+        weigh: how much of ``total`` an item is, where they differ in size; 1 each by default.
+        """
+        return self.progress_bar.track(items, what, total, weigh=weigh)
 
     # -- long work -------------------------------------------------------------------------------------------------
 

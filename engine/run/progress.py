@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Iterable, Iterator, Sized, TypeVar
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, Sized, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn, Task
 
 T = TypeVar("T")
+Weigh = Callable[[T], int]
+
+
+def _one(item: object) -> int:
+    return 1
 
 
 class Progress:
@@ -23,34 +31,39 @@ class Progress:
         else:
             print(message, file=sys.stderr, flush=True)
 
-    def track(self, items: Iterable[T], what: str, total: int | None = None, done: int = 0) -> Iterator[T]:
-        """Yield from ``items``; ``done`` of ``total`` were finished before."""
+    def track(
+        self, items: Iterable[T], what: str, total: int | None = None, done: int = 0, weigh: Weigh | None = None
+    ) -> Iterator[T]:
+        """Yield from ``items``; ``done`` of ``total`` were finished before. weigh: how much of the total an item is; 1 by default."""
+        weigh = weigh or _one
         if total is None and isinstance(items, Sized):
             total = len(items)
         if sys.stderr.isatty() and self._live is None:
-            yield from self._bar(items, what, total, done)
+            yield from self._bar(items, what, total, done, weigh)
         else:
-            yield from self._plain(items, what, total, done)
+            yield from self._plain(items, what, total, done, weigh)
 
-    def _bar(self, items: Iterable[T], what: str, total: int | None, done: int) -> Iterator[T]:
+    def _bar(self, items: Iterable[T], what: str, total: int | None, done: int, weigh: Weigh) -> Iterator[T]:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _rate(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as live:
             self._live = live
             task = live.add_task(what, total=total, completed=done)
             try:
                 for item in items:
                     yield item
-                    live.advance(task)
+                    live.advance(task, weigh(item))
             finally:
                 self._live = None
 
-    def _plain(self, items: Iterable[T], what: str, total: int | None, done: int) -> Iterator[T]:
+    def _plain(self, items: Iterable[T], what: str, total: int | None, done: int, weigh: Weigh) -> Iterator[T]:
         start = last = time.monotonic()
-        for count, item in enumerate(items, 1):
+        count = 0
+        for item in items:
             yield item
+            count += weigh(item)
             now = time.monotonic()
             if now - last >= self.every:
                 last = now
@@ -58,3 +71,17 @@ class Progress:
                 of = f"/{total}" if total else ""
                 left = f", {max(total - done - count, 0) / rate:.0f} s left" if total else ""
                 print(f"{what}: {done + count}{of} ({rate:.3g}/s{left})", file=sys.stderr, flush=True)
+
+
+def _rate() -> ProgressColumn:
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Items a second, once there is a speed to tell."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:.3g}/s" if speed else "")
+
+    return Rate()

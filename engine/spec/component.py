@@ -46,11 +46,11 @@ class Problem(Strict):
 class StageConfig(Strict):
     """What one stage reads from its stage file. Each stage folder's ``spec.py`` has a subclass named ``Config``."""
 
-    def forecast(self, inputs: Mapping[str, Path], local: Local) -> str | None:
+    def forecast(self, inputs: Mapping[str, Path], local: Local, expected: Mapping[str, int]) -> str | None:
         """What running the stage will cost (disk, steps), for ``vidspec plan``; None if nothing can be said yet.
 
-        inputs: role -> folder, for those inputs that exist by now. Reads little and computes nothing heavy; a
-        UserError that it raises is shown as its message.
+        inputs: role -> folder, for those inputs that exist by now. expected: what the data set says of its size, see
+        ``Data.expected``. Reads little and computes nothing heavy; a UserError that it raises is shown as its message.
         """
         return None
 
@@ -64,6 +64,10 @@ class Data(Strict):
     def plan(self, plan: Plan) -> Source:
         """Add the stages that prepare the data; returns the output that trainings and evaluations read."""
         raise NotImplementedError
+
+    def expected(self) -> Mapping[str, int]:
+        """Items of each split (``train``, ``test``) that the spec says the set has, before it is looked at; for forecasts."""
+        return {}
 
     def root_name(self) -> str | None:
         """Name under which the machine's root folder of the data is found at run time; None if it needs none."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.errors import UserError
 from stages.video.container import VideoError, open_video, stated_frames
 from stages.video.decode import fit
 from stages.video.listing import Video
@@ -52,25 +50,3 @@ def choose_packing(pack: Pack, raw_bytes: float) -> Packing | None:
 def packed_bytes(packing: Packing, raw_bytes: float) -> float:
     """About how many bytes this packing takes for frames of ``raw_bytes``."""
     return raw_bytes if packing.kind == "raw" else raw_bytes * JPEG_SHARE
-
-
-def check_room(store: Path, needed: float) -> None:
-    """Raises UserError when the disk of the store has less than ``needed`` bytes free."""
-    folder = store
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f"packed frames need about {size_text(needed)}, but {folder} has {size_text(free)} free. Set VIDSPEC_STORE (or "
-            f"`store` in local.yaml) to a larger disk, or in the spec's data choose `pack: {{kind: jpeg}}`, a smaller "
-            f"`short_side`, or `pack: {{kind: none}}` (slower training)."
-        )
-
-
-def size_text(size: float) -> str:
-    """``1.5 GB``, ``20 MB``."""
-    for unit, power in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if size >= power:
-            return f"{size / power:.3g} {unit}"
-    return f"{size / 1e3:.3g} kB"

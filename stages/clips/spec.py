@@ -24,7 +24,7 @@ class Config(StageConfig):
     pack: Pack
     broken_limit: float
 
-    def forecast(self, inputs: Mapping[str, Path], local: Local) -> str | None:
+    def forecast(self, inputs: Mapping[str, Path], local: Local, expected: Mapping[str, int]) -> str | None:
         """Disk that packed frames will take, from the headers of some videos; known once the data set is listed."""
         if self.pack.kind == "none":
             return "packs no frames: every epoch decodes the videos"
@@ -32,8 +32,9 @@ class Config(StageConfig):
             if self.dataset:
                 local.root(self.dataset)  # says so if it is not set
             return "disk for packed frames: known once the videos are listed"
-        from stages.clips.packing import choose_packing, estimate_raw_bytes, packed_bytes, size_text
+        from stages.clips.packing import choose_packing, estimate_raw_bytes, packed_bytes
         from stages.video.listing import read_listing
+        from stages.video.room import size_text
 
         videos = read_listing(inputs["listing"]).videos
         root = local.root(self.dataset) if self.dataset else inputs["listing"]

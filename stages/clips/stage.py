@@ -10,16 +10,17 @@ from typing import Any
 from engine.errors import UserError
 from engine.run.context import Context
 from stages.clips.index import usable_rows, write_clips
-from stages.clips.packing import check_room, choose_packing, estimate_raw_bytes, packed_bytes, size_text
+from stages.clips.packing import choose_packing, estimate_raw_bytes, packed_bytes
 from stages.clips.portions import portions
 from stages.clips.sheet import contact_sheet
 from stages.clips.spec import Config
 from stages.clips.work import Item
-from stages.clips.workers import do_all
+from stages.video.workers import do_all
 from stages.video.checks import checks_folder, load_checks
 from stages.video.clips import Clips, Source
 from stages.video.index import Checked
 from stages.video.listing import Listing, Trouble, read_listing, write_classes, write_problems
+from stages.video.room import check_room, size_text
 from stages.video.shards import Packing, places
 
 
@@ -84,7 +85,12 @@ def _check_and_pack(
         context.say(
             f"frames packed as {packing.key}: about {size_text(packed_bytes(packing, raw_bytes))} in {where}"
         )
-        check_room(context.store, needed)
+        check_room(
+            context.store,
+            needed,
+            "packed frames",
+            "in the spec's data choose `pack: {kind: jpeg}`, a smaller `short_side`, or `pack: {kind: none}` (slower training)",
+        )
     workers = context.workers(
         default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )

@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING
 from stages.video.checks import checks_folder, save_checks
 from stages.video.decode import fit, to_rgb
 from stages.video.index import Checked, check
-from stages.video.shards import Packing, ShardWriter
+from stages.video.shards import SHARD_BYTES, Packing, ShardWriter
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
-
-
-SHARD_BYTES = 1_000_000_000
-"""A shard that has reached this size is closed, and another one begun."""
 
 
 @dataclass(frozen=True)
@@ -32,32 +28,34 @@ class Item:
 
 @dataclass(frozen=True)
 class Portion:
-    """Videos that one worker does in one go."""
+    """Videos that one worker does in one go, see ``stages.video.workers``."""
 
     items: tuple[Item, ...]
     store: Path
     packing: Packing | None
 
+    def do(self, alive: Callable[[], None]) -> Iterator[tuple[str, Checked]]:
+        """Check and pack the videos of a portion, in order; yields digest and result of each.
 
-def do_portion(portion: Portion, alive: Callable[[], None]) -> Iterator[tuple[str, Checked]]:
-    """Check and pack the videos of a portion, in order; yields digest and result of each.
+        Shards and results are published at the end and whenever a shard is full. alive() is called at every frame.
+        """
+        writer = _new_writer(self)
+        unsaved: dict[str, Checked] = {}
+        try:
+            for item in self.items:
+                checked, lasting = _do_video(item, writer, alive)
+                if lasting:
+                    unsaved[item.digest] = checked
+                if item is self.items[-1] or (writer is not None and writer.bytes > SHARD_BYTES):
+                    _publish(self, writer, unsaved)
+                    writer, unsaved = _new_writer(self), {}
+                yield item.digest, checked
+        finally:
+            if writer is not None:
+                writer.abandon()
 
-    Shards and results are published at the end and whenever a shard is full. alive() is called at every frame.
-    """
-    writer = _new_writer(portion)
-    unsaved: dict[str, Checked] = {}
-    try:
-        for item in portion.items:
-            checked, lasting = _do_video(item, writer, alive)
-            if lasting:
-                unsaved[item.digest] = checked
-            if item is portion.items[-1] or (writer is not None and writer.bytes > SHARD_BYTES):
-                _publish(portion, writer, unsaved)
-                writer, unsaved = _new_writer(portion), {}
-            yield item.digest, checked
-    finally:
-        if writer is not None:
-            writer.abandon()
+    def lost(self, item: Item, reason: str) -> tuple[str, Checked]:
+        return item.digest, Checked("error", reason)
 
 
 def _new_writer(portion: Portion) -> ShardWriter | None:

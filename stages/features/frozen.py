@@ -37,7 +37,7 @@ class Frozen:
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Tensor:
-        """pixels: RGB clips [B, 3, T, H, W], uint8 or float in [0, 1]. Returns features [encoders, B, width], float32."""
+        """pixels: clips of the view [B, C, T, H, W], uint8 or float in [0, 1]. Returns features [encoders, B, width], float32."""
         clips = self.numbers.lay_out(normalise(pixels.to(self.numbers.device, non_blocking=True), self.view))
         with self.numbers.autocast():
             return torch.stack([encoder(clips).float() for encoder in self.encoders])

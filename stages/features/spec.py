@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Sequence, Union
 from pydantic import Field
 
 from engine.spec.component import Problem, Protocol, StageConfig, Strict
-from stages.nn.spec import Precision, Trained
+from stages.flow.spec import view_inputs
+from stages.nn.spec import Precision, Trained, encoded_view
 from stages.video.spec import Clip
 
 if TYPE_CHECKING:
@@ -72,6 +73,12 @@ class Measured(Protocol):
         return found
 
 
+def model_view_inputs(plan: Plan, model: str) -> dict[str, Source]:
+    """What a stage reads to show videos to ``model``: the clips, and the flow where its view is one."""
+    study = plan.study
+    return view_inputs(plan, study.views[encoded_view(study, model)])
+
+
 def plan_features(plan: Plan, model: str, encoders: Sequence[Source], look: Look, label: str) -> Source:
     """Add the stage that computes the features of ``model``, or find the one that does so already.
 
@@ -80,7 +87,7 @@ def plan_features(plan: Plan, model: str, encoders: Sequence[Source], look: Look
     changing a setting changes no names.
     """
     config = Config(seeds=plan.study.seeds, look=look)
-    inputs = {"clips": plan.data, "models": tuple(encoders)}
+    inputs = {**model_view_inputs(plan, model), "models": tuple(encoders)}
     for stage in plan.stages.values():
         if stage.kind == "features" and stage.config == config and dict(stage.inputs) == inputs:
             return stage.output

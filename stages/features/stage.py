@@ -15,6 +15,7 @@ from stages.features.stored import require_finite, write_features
 from stages.features.windows import VideoMeans, WindowBatches
 from stages.video.clips import Clips
 from stages.video.loader import Loader, default_workers
+from stages.video.views import open_view
 
 MOST_STEPS = 2000
 """Batches are put together to at most so many steps: the more there is to save, the less often it is saved."""
@@ -25,8 +26,8 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     clips = Clips.open(context.input("clips"), context)
     rows = np.concatenate([clips.split(name) for name in SPLITS])
     rows.sort()
-    batches = WindowBatches.of(clips, rows, config.look)
     frozen = load_frozen(context.inputs["models"], config.look, context)
+    batches = WindowBatches.of(open_view(frozen.view, clips, context), rows, config.look)
     means = VideoMeans(len(frozen.encoders), len(rows), frozen.width)
 
     together = max(1, -(-len(batches) // MOST_STEPS))

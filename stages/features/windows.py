@@ -17,7 +17,7 @@ from stages.video.spec import Clip
 from stages.video.transforms import evaluation_clip
 
 if TYPE_CHECKING:
-    from stages.video.clips import Clips
+    from stages.video.views import ViewReader
 
 BATCH = 32
 """Windows in a batch; fixed, since the size of a batch may change the last bit of a feature."""
@@ -35,7 +35,7 @@ def starts(frames: int, clip: Clip, windows: int | str) -> NDArray[np.int64]:
 class WindowBatches(Dataset):
     """Batches of windows of the videos in ``rows``, video by video, always in the same order and the same sizes."""
 
-    clips: Clips
+    reader: ViewReader
     rows: NDArray[np.int64]
     look: Look
     videos: NDArray[np.int64]
@@ -43,28 +43,28 @@ class WindowBatches(Dataset):
     starts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, clips: Clips, rows: NDArray[np.int64], look: Look) -> WindowBatches:
+    def of(cls, reader: ViewReader, rows: NDArray[np.int64], look: Look) -> WindowBatches:
         """All windows of the videos in ``rows``."""
-        each = [starts(int(clips.frames[row]), look.clip, look.windows) for row in rows]
+        each = [starts(int(reader.clips.frames[row]), look.clip, look.windows) for row in rows]
         videos = np.repeat(np.arange(len(rows)), [len(s) for s in each])
-        return cls(clips, rows, look, videos, np.concatenate(each) if each else np.zeros(0, np.int64))
+        return cls(reader, rows, look, videos, np.concatenate(each) if each else np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return -(-len(self.videos) // BATCH)
 
     def __getitem__(self, batch: int) -> tuple[Tensor, Tensor]:
-        """Pixels, uint8 [B, 3, T, size, size], and which of ``rows`` each window is of, int64 [B]."""
+        """Pixels, uint8 [B, C, T, size, size], and which of ``rows`` each window is of, int64 [B]."""
         part = slice(batch * BATCH, (batch + 1) * BATCH)
         videos, first = self.videos[part], self.starts[part]
         pixels = [self._read(self.rows[video], first[videos == video]) for video in np.unique(videos)]
         return torch.cat(pixels), torch.from_numpy(videos)
 
     def _read(self, row: int, first: NDArray[np.int64]) -> Tensor:
-        """Windows of one video, uint8 [len(first), 3, T, size, size]; frames that they share are read once."""
-        frames = int(self.clips.frames[row])
+        """Windows of one video, uint8 [len(first), C, T, size, size]; frames that they share are read once."""
+        frames = int(self.reader.clips.frames[row])
         numbers = np.stack([frame_numbers(int(start), frames, self.look.clip) for start in first])
         used, places = np.unique(numbers, return_inverse=True)
-        pixels = evaluation_clip(self.clips.read(int(row), used), self.look.clip.size)
+        pixels = evaluation_clip(self.reader.read(int(row), used), self.look.clip.size)
         return pixels[:, torch.from_numpy(places.reshape(numbers.shape))].transpose(0, 1)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Mapping
 
 from pydantic import Field
 
 from engine.spec.component import ModelRef, Name, Problem, StageConfig, Strict
+from stages.flow.spec import view_inputs
 from stages.nn.spec import Encoder, Precision, Schedule, Trained, init_problem, view_problem
 from stages.video.spec import Clip, View
 
 if TYPE_CHECKING:
     from engine.compile.plan import Plan, Source
+    from engine.run.local import Local
     from stages.study import Study
 
 
@@ -79,7 +82,7 @@ class InfoNCE(Trained, Contrast):
             schedule=self.schedule,
             **contrast,
         )
-        inputs = {"clips": plan.data}
+        inputs = view_inputs(plan, study.views[self.view])
         if self.init:
             inputs["init"] = plan.model(self.init, seed)
         return {"": plan.add("infonce", f"{name}.s{seed}", config, inputs, seed=seed)}
@@ -93,3 +96,12 @@ class Config(StageConfig, Contrast):
     clip: Clip
     encoder: Encoder
     schedule: Schedule
+
+    def forecast(self, inputs: Mapping[str, Path], local: Local, expected: Mapping[str, int]) -> str | None:
+        from stages.nn.cost import training_forecast
+
+        passes = 4  # of each video: query forward and backward, key forward
+        where = inputs.get("clips")
+        return training_forecast(
+            self.encoder, self.view, self.clip, self.schedule, self.precision, passes, where, expected
+        )

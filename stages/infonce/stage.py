@@ -20,6 +20,7 @@ from stages.video.clips import Clips
 from stages.video.grid import pair_grid
 from stages.video.loader import Epochs, Loader, Pairs, default_workers
 from stages.video.transforms import denormalise, normalise
+from stages.video.views import open_view
 
 
 def run(config: Config, context: Context) -> dict:
@@ -27,7 +28,7 @@ def run(config: Config, context: Context) -> dict:
     device, schedule = context.device, config.schedule
     clips = Clips.open(context.input("clips"), context)
     epochs = Epochs(clips.split("train"), schedule.batch, context.seed_for("order"))
-    pairs = Pairs(clips, config.clip, epochs, context.seed_for("augment"))
+    pairs = Pairs(open_view(config.view, clips, context), config.clip, epochs, context.seed_for("augment"))
     total = schedule.epochs * epochs.steps
 
     how = numbers(config.precision, device)

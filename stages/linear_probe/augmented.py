@@ -26,6 +26,7 @@ from stages.nn.optim import learning_rate
 from stages.nn.spec import Schedule
 from stages.video.colour import recolour
 from stages.video.loader import Epochs, Loader, default_workers
+from stages.video.views import ViewReader, open_view
 
 if TYPE_CHECKING:
     from engine.run.context import Context
@@ -42,6 +43,7 @@ def probe_clips(
         )
     seen, targets = np.unique(train.targets, return_inverse=True)
     frozen = load_frozen(context.inputs["models"], config.look, context)
+    reader = open_view(frozen.view, clips, context)
     tasks = plan_tasks(config.sgd, len(config.seeds), bool(held.any()))
     if len(tasks) == len(config.seeds) and len(config.sgd.lr) * len(config.sgd.weight_decay) > 1:
         context.warn(
@@ -49,17 +51,17 @@ def probe_clips(
         )
     starts = [context.seed_for("head", seed) for seed in config.seeds]
     heads = Heads(tasks, frozen.width, len(seen), starts, config.sgd.momentum, context.device)
-    train_heads(heads, frozen, clips, train.rows, targets, held, config, context)
+    train_heads(heads, frozen, reader, train.rows, targets, held, config, context)
 
     trials: dict[int, list[Trial]] = {s: [] for s in range(len(config.seeds))}
     judged = [i for i, task in enumerate(tasks) if not task.whole]
     if judged:
-        scores = classify(heads, judged, frozen, clips, train.rows[held], config, context)
+        scores = classify(heads, judged, frozen, reader, train.rows[held], config, context)
         for i, found in zip(judged, scores):
             trials[tasks[i].seed].append(_trial(tasks[i], found, targets[held]))
     best = [best_of(trials[s]) if trials[s] else 0 for s in trials]
     whole = [[i for i, task in enumerate(tasks) if task.whole and task.seed == s] for s in trials]
-    scores = classify(heads, [whole[s][best[s]] for s in trials], frozen, clips, test.rows, config, context)
+    scores = classify(heads, [whole[s][best[s]] for s in trials], frozen, reader, test.rows, config, context)
     return {
         seed: Probed(to_all_classes(scores[s], seen, len(clips.classes)), tuple(trials[s]), best[s])
         for s, seed in enumerate(config.seeds)
@@ -80,7 +82,7 @@ def plan_tasks(sgd: Sgd, seeds: int, can_choose: bool) -> list[Task]:
 def train_heads(
     heads: Heads,
     frozen: Frozen,
-    clips: Clips,
+    reader: ViewReader,
     rows: NDArray[np.int64],
     targets: NDArray,
     held: NDArray[np.bool_],
@@ -90,7 +92,7 @@ def train_heads(
     """Train on the videos in ``rows`` [N]; targets, held: [N]. Can be killed and goes on."""
     sgd, device = config.sgd, context.device
     epochs = Epochs(rows, min(sgd.batch, len(rows)), context.seed_for("order"))
-    batches = TrainBatches(clips, config.look.clip, epochs, context.seed_for("augment"))
+    batches = TrainBatches(reader, config.look.clip, epochs, context.seed_for("augment"))
     total = sgd.epochs * epochs.steps
     decay = Schedule(epochs=sgd.epochs, lr=1.0, decay="step", milestones=sgd.milestones)
     with Loader(batches, total, context.workers(default_workers(device)), device) as loader:
@@ -110,13 +112,13 @@ def classify(
     heads: Heads,
     chosen: Sequence[int],
     frozen: Frozen,
-    clips: Clips,
+    reader: ViewReader,
     rows: NDArray[np.int64],
     config: Augmented,
     context: Context,
 ) -> NDArray[np.float64]:
     """Log of the class probabilities, averaged over the windows of each video in ``rows``: [chosen, videos, classes]."""
-    batches = WindowBatches.of(clips, rows, config.look)
+    batches = WindowBatches.of(reader, rows, config.look)
     means = VideoMeans(len(chosen), len(rows), heads.classes)
     with Loader(
         batches, len(batches), context.workers(default_workers(context.device)), context.device

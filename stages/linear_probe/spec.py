@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Sequence
 from pydantic import Field
 
 from engine.spec.component import Problem, StageConfig, Strict
-from stages.features.spec import Look, Measured, plan_features
+from stages.features.spec import Look, Measured, model_view_inputs, plan_features
 
 if TYPE_CHECKING:
     from engine.compile.plan import Plan, Source
@@ -113,5 +113,5 @@ class LinearProbe(Measured):
             config = Config(
                 held_out=self.held_out, augmented=Augmented(sgd=self.sgd, look=look, seeds=plan.study.seeds)
             )
-            inputs = {"clips": plan.data, "models": tuple(encoders)}
+            inputs = {**model_view_inputs(plan, model), "models": tuple(encoders)}
         return plan.add("linear_probe", f"{self.label}.{model}", config, inputs)

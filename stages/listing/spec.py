@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -123,6 +124,13 @@ class Listed(VideoData):
     name: Name = Field(
         description="Name of the data set: its root folder is `datasets.<name>` in local.yaml or VIDSPEC_ROOT_<NAME>."
     )
+
+    videos: dict[Split, Annotated[int, Field(ge=0)]] = Field(
+        default={}, description="About how many videos each split has: `vidspec plan` estimates with it until they are listed."
+    )
+
+    def expected(self) -> Mapping[str, int]:
+        return self.videos
 
     def root_name(self) -> str | None:
         return self.name

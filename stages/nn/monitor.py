@@ -12,7 +12,7 @@ from torch import Tensor
 from engine.errors import UserError
 from engine.run.context import Context
 from stages.nn.embedding import alignment, effective_rank, spread, uniformity
-from stages.nn.queue import KeyQueue
+from stages.nn.queue import Ring
 
 POINTS = 500
 """Points of the curves of losses and similarities, over the whole training."""
@@ -58,12 +58,12 @@ class ContrastMonitor:
         valid: Tensor,
         queries: Tensor,
         keys: Tensor,
-        queue: KeyQueue,
+        queue: Ring,
         rate: float,
     ) -> None:
         """Take note of a step that has just been made; ``queue`` already holds its keys.
 
-        loss: scalar; logits: [N, A]; positives: bool [N, A]; valid: bool [A]; queries, keys: [N, D]; rate: of learning.
+        loss: scalar; logits: [N, A]; positives: bool [N, A]; valid: bool [A] or [N, A]; queries, keys: [N, D]; rate: of learning.
         Raises UserError when the loss has become NaN or infinite.
         """
         now = torch.stack([loss, *similarities(logits, positives, valid, self.temperature), own_key_top1(logits, valid)])
@@ -113,7 +113,7 @@ class ContrastMonitor:
     def _due(self, done: int, every: int) -> bool:
         return done % every == 0 or done in (1, self.total)
 
-    def _embedding(self, done: int, queries: Tensor, keys: Tensor, queue: KeyQueue) -> None:
+    def _embedding(self, done: int, queries: Tensor, keys: Tensor, queue: Ring) -> None:
         stored = queue.keys[: queue.count]
         values = {
             "alignment": alignment(queries, keys),

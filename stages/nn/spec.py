@@ -117,8 +117,7 @@ def init_problem(study: Study, model: Trained, view: str, ref: str, path: tuple[
     other: Any = study.model_outputs()[ref]
     if not isinstance(other, Trained):
         return Problem(path=path, message=f"model {ref!r} is no encoder of a view that another could start from")
-    output = next(o for o in other.output_views() if ref == o or ref.endswith(f".{o}") or not o)
-    other_view = other.output_views()[output]
+    other_view = encoded_view(study, ref)
     if other_view != view:
         message = f"model {ref!r} encodes view {other_view!r}, this one {view!r}: start from a model of the same view"
         return Problem(path=path, message=message)
@@ -127,6 +126,17 @@ def init_problem(study: Study, model: Trained, view: str, ref: str, path: tuple[
         message = f"model {ref!r} has encoder {theirs}, this one {ours}: weights fit the same network only"
         return Problem(path=path, message=message)
     return None
+
+
+def encoded_view(study: Study, ref: str) -> str:
+    """Name of the view that ``ref`` (a trained model, or one output of it) encodes."""
+    views = {
+        f"{name}.{output}" if output else name: view
+        for name, model in study.models.items()
+        if isinstance(model, Trained)
+        for output, view in model.output_views().items()
+    }
+    return views[ref]
 
 
 def _shape(encoder: Encoder) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -75,6 +76,9 @@ class SyntheticActions(Recipe, VideoData):
     """Videos that the project generates: a class is how textured sprites move, never how anything looks."""
 
     kind: Literal["synthetic_actions"]
+
+    def expected(self) -> Mapping[str, int]:
+        return {"train": self.train, "test": self.test}
 
     def listing(self, plan: Plan) -> Source:
         recipe = Recipe(**{name: getattr(self, name) for name in Recipe.model_fields})

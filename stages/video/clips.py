@@ -18,6 +18,7 @@ from stages.video.shards import Packing, ShardReader, places
 
 if TYPE_CHECKING:
     from engine.run.context import Context
+    from engine.run.local import Local
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Source:
     packing: str | None
     short_side: int
 
+    @property
+    def frames_key(self) -> str:
+        """What the frames are like, as part of the name of things that are computed from them."""
+        return self.packing or f"decoded-{self.short_side}"
+
     def write(self, folder: Path) -> None:
         text = json.dumps(self.__dict__, indent=1, sort_keys=True)
         (folder / "clips.json").write_text(text + "\n", encoding="utf-8")
@@ -46,17 +52,17 @@ class Source:
 class Clips:
     """All usable videos of a data set, one row each, sorted by path. May be sent to loader workers.
 
-    classes: names by target. paths: relative to the root. splits, labels: by row. frames, targets, groups: int64 [rows]; groups
+    classes: names by target. paths: relative to the root; digests: of the files. splits, labels: by row. frames, targets, groups: int64 [rows]; groups
     number the sources of the videos, and a video of unknown source is a group of its own. sizes: int64 [rows, 2], width and
     height of what ``read`` returns.
     """
 
-    def __init__(self, folder: Path, context: Context) -> None:
+    def __init__(self, folder: Path, local: Local) -> None:
         import pyarrow.parquet as pq
 
         columns = pq.read_table(folder / "clips.parquet").to_pydict()
-        self._folder, self._local = folder, context.local
-        self._source = Source.read(folder)
+        self.folder, self._local = folder, local
+        self.source = Source.read(folder)
         self.classes = read_classes(folder)
         self.paths: list[str] = columns["path"]
         self.labels: list[str] = columns["label"]
@@ -64,17 +70,17 @@ class Clips:
         self.frames = np.array(columns["frames"], np.int64)
         self.targets = np.array(columns["target"], np.int64)
         self.groups = _numbered(columns["group"])
-        self._digests: list[str] = columns["digest"]
+        self.digests: list[str] = columns["digest"]
         self._rotate = np.array(columns["rotate"], np.int64)
         sizes = zip(columns["width"], columns["height"])
-        self.sizes = np.array([fit(w, h, self._source.short_side) for w, h in sizes], np.int64).reshape(-1, 2)
+        self.sizes = np.array([fit(w, h, self.source.short_side) for w, h in sizes], np.int64).reshape(-1, 2)
         self._points = [columns[f"seek_{name}"] for name in ("frames", "times", "drops", "marks")]
-        self._shards = self._open_shards(context.store) if self._source.packing else None
+        self._shards = self._open_shards(local.store_folder) if self.source.packing else None
 
     @staticmethod
     def open(folder: Path, context: Context) -> Clips:
         """Open the output of a clips stage. Raises UserError when its packed frames are not in the store."""
-        return Clips(folder, context)
+        return Clips(folder, context.local)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -97,7 +103,7 @@ class Clips:
         if not len(numbers):
             return np.empty((0, height, width, 3), np.uint8)
         if self._shards is not None:
-            return self._shards.read(self._digests[row], numbers)
+            return self._shards.read(self.digests[row], numbers)
         path = self._root / self.paths[row]
         points = SeekPoints(*(np.array(column[row], np.int64) for column in self._points))
         try:
@@ -109,14 +115,14 @@ class Clips:
 
     @cached_property
     def _root(self) -> Path:
-        if self._source.dataset is not None:
-            return self._local.root(self._source.dataset)
-        return (self._folder.parent / self._source.beside).resolve()
+        if self.source.dataset is not None:
+            return self._local.root(self.source.dataset)
+        return (self.folder.parent / self.source.beside).resolve()
 
     def _open_shards(self, store: Path) -> ShardReader:
-        packing = Packing.from_key(self._source.packing)
-        found = places(store, packing, self._digests)
-        missing = [path for path, digest in zip(self.paths, self._digests) if digest not in found]
+        packing = Packing.from_key(self.source.packing)
+        found = places(store, packing, self.digests)
+        missing = [path for path, digest in zip(self.paths, self.digests) if digest not in found]
         if missing:
             raise UserError(
                 f"packed frames of {len(missing)} of {len(self)} videos are not in {packing.folder(store)} (first: {missing[0]}). "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterator, NamedTuple
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Sequence
 
 import numpy as np
 import torch
@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from engine.errors import UserError
-from stages.video.augment import Colour, draw_pair
+from stages.video.augment import Augmentation, Colour, draw_pair
 from stages.video.colour import recolour
 from stages.video.sampling import frame_numbers, random_start
-from stages.video.spec import Clip
-from stages.video.transforms import training_clip
+from stages.video.spec import Clip, View
+from stages.video.transforms import recoloured, training_clip
 
 if TYPE_CHECKING:
-    from stages.video.clips import Clips
+    from stages.video.views import ViewReader
 
 
 @dataclass(frozen=True)
@@ -56,55 +56,92 @@ class Epochs:
 class PairBatch(NamedTuple):
     """Queries and keys of one step: cropped and flipped, colours still to come.
 
-    clips: uint8 [2, N, 3, T, S, S], queries before keys; sources, labels: int64 [N]; colours: of queries, then of keys.
+    clips: uint8 [2, N, C, T, S, S], queries before keys; sources, labels, rows: int64 [N]; colours: of queries, then of keys.
+    other: uint8 [N, C', T, S, S], another view of the keys' frames with the keys' crop and flip, or None; other_colours: of these.
     """
 
     clips: Tensor
     sources: Tensor
     labels: Tensor
+    rows: Tensor
     colours: list[Colour]
+    other: Tensor | None = None
+    other_colours: Sequence[Colour] = ()
 
     def pin_memory(self) -> PairBatch:
-        return self._replace(clips=self.clips.pin_memory())
+        return self._replace(clips=self.clips.pin_memory(), other=None if self.other is None else self.other.pin_memory())
 
     def coloured(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Queries and keys, float32 [N, 3, T, S, S] in [0, 1] on ``device``, with all of their augmentation."""
+        """Queries and keys, float32 [N, C, T, S, S] in [0, 1] on ``device``, with all of their augmentation."""
         clips = self.clips.to(device, non_blocking=True)
         queries, keys = recolour(clips.flatten(0, 1), self.colours).chunk(2)
         return queries, keys
 
+    def coloured_other(self, device: torch.device) -> Tensor:
+        """The keys in the other view, float32 [N, C', T, S, S] in [0, 1] on ``device``, with all of their augmentation."""
+        return recolour(self.other.to(device, non_blocking=True), self.other_colours)
+
 
 class Pairs(Dataset):
-    """Step -> PairBatch. Everything random about a sample comes from (seed, epoch, row), so no order of work matters."""
+    """Step -> PairBatch. Everything random about a sample comes from (seed, epoch, row), so no order of work matters.
 
-    def __init__(self, clips: Clips, clip: Clip, epochs: Epochs, seed: int) -> None:
-        self.clips = clips
+    With ``other`` the keys come in that view too. The same choices hold for all views of a clip.
+    """
+
+    def __init__(
+        self, reader: ViewReader, clip: Clip, epochs: Epochs, seed: int, other: ViewReader | None = None
+    ) -> None:
+        self.reader = reader
         self.clip = clip
         self.epochs = epochs
         self.seed = seed
+        self.other = other
 
     def __getitem__(self, step: int) -> PairBatch:
         epoch, rows = self.epochs.at(step)
         samples = [self._sample(epoch, int(row)) for row in rows]
-        return PairBatch(
-            clips=torch.stack([torch.stack([s[side] for s in samples]) for side in (0, 1)]),
-            sources=torch.from_numpy(self.clips.groups[rows]),
-            labels=torch.from_numpy(self.clips.targets[rows]),
-            colours=[s[2][side] for side in (0, 1) for s in samples],
+        clips = self.reader.clips
+        batch = PairBatch(
+            clips=torch.stack([torch.stack([s.clips[side] for s in samples]) for side in (0, 1)]),
+            sources=torch.from_numpy(clips.groups[rows]),
+            labels=torch.from_numpy(clips.targets[rows]),
+            rows=torch.from_numpy(rows),
+            colours=[_colour(s.choices[side], self.reader.view) for side in (0, 1) for s in samples],
+        )
+        if self.other is None:
+            return batch
+        return batch._replace(
+            other=torch.stack([s.other for s in samples]),
+            other_colours=[_colour(s.choices[1], self.other.view) for s in samples],
         )
 
-    def _sample(self, epoch: int, row: int) -> tuple[Tensor, Tensor, tuple[Colour, Colour]]:
+    def _sample(self, epoch: int, row: int) -> _Sample:
         rng = np.random.default_rng((self.seed, epoch, row))
         pair = draw_pair(rng)
-        length = int(self.clips.frames[row])
+        length = int(self.reader.clips.frames[row])
         starts = [random_start(length, self.clip, rng) for _ in range(2)]
-        # Only clips that are used are read: one for query and key together, or two.
-        frames = {c: self.clips.read(row, frame_numbers(starts[c], length, self.clip)) for c in set(pair.clips)}
-        query, key = (
-            training_clip(frames[c], choices, self.clip.size)
-            for c, choices in zip(pair.clips, (pair.query, pair.key))
+        numbers = {c: frame_numbers(starts[c], length, self.clip) for c in set(pair.clips)}
+        # Only clips that are used are read: one for query and key together, or two; in the other view the key's alone.
+        frames = {c: self.reader.read(row, numbers[c]) for c in numbers}
+        choices = (pair.query, pair.key)
+        clips = tuple(
+            training_clip(frames[c], chosen, self.clip.size, self.reader.view)
+            for c, chosen in zip(pair.clips, choices)
         )
-        return query, key, (pair.query.colour, pair.key.colour)
+        if self.other is None:
+            return _Sample(clips, choices)
+        other = self.other.read(row, numbers[pair.clips[1]])
+        return _Sample(clips, choices, training_clip(other, pair.key, self.clip.size, self.other.view))
+
+
+class _Sample(NamedTuple):
+    clips: tuple[Tensor, Tensor]
+    choices: tuple[Augmentation, Augmentation]
+    other: Tensor | None = None
+
+
+def _colour(choices: Augmentation, view: View) -> Colour:
+    return choices.colour if recoloured(view) else Colour()
 
 
 class Loader:

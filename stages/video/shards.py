@@ -1,6 +1,6 @@
-"""Packed frames: files of decoded frames in the store, and the index that says where the frames of each video lie.
+"""Packed pictures (frames, or flow fields): files in the store, and the index that says where those of each video lie.
 
-One folder a packing (``frames/raw-144-v1``), shared by all data sets and studies. It holds pairs of files ``<unique>.bin`` (frames of some
+One folder a packing (``frames/raw-144-v1``), shared by all data sets and studies. It holds pairs of files ``<unique>.bin`` (pictures of some
 videos, one after another) and ``<unique>.parquet`` (their digests and places). Files are only added and become visible
 by a rename, the index last: a killed or a concurrent run can neither show half a shard nor harm another one.
 """
@@ -14,10 +14,54 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from stages.video.listing import write_parquet
+
+
+SHARD_BYTES = 1_000_000_000
+"""A shard that has reached this size is closed, and another one begun."""
+
+
+class Shelf(Protocol):
+    """A kind of packed pictures. kind: ``raw`` or ``jpeg``; channels: of a picture; quality: of JPEGs."""
+
+    kind: str
+    quality: int
+    channels: ClassVar[int]
+
+    def folder(self, store: Path) -> Path:
+        """Where the shards lie."""
+        ...
+
+
+def encode(picture: np.ndarray, kind: str, quality: int) -> bytes:
+    """Bytes of one picture, uint8 [H, W, 3] or [H, W, 2]. JPEG of two channels: each a grey picture, which shares no colours."""
+    if kind == "raw":
+        return picture.tobytes()
+    from PIL import Image
+
+    parts = [picture] if picture.shape[-1] == 3 else [picture[..., 0], picture[..., 1]]
+    encoded = []
+    for part in parts:
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(part)).save(buffer, "JPEG", quality=quality)
+        encoded.append(buffer.getvalue())
+    if len(encoded) == 1:
+        return encoded[0]
+    return len(encoded[0]).to_bytes(4, "little") + encoded[0] + encoded[1]
+
+
+def decode_jpeg(data: bytes, channels: int) -> np.ndarray:
+    """The picture of ``encode`` with kind ``jpeg``: uint8 [H, W, channels]."""
+    from PIL import Image
+
+    if channels == 3:
+        return np.asarray(Image.open(io.BytesIO(data)))
+    first = 4 + int.from_bytes(data[:4], "little")
+    return np.stack([np.asarray(Image.open(io.BytesIO(part))) for part in (data[4:first], data[first:])], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -27,6 +71,7 @@ class Packing:
     kind: str
     short_side: int
     quality: int = 0
+    channels: ClassVar[int] = 3
 
     @property
     def key(self) -> str:
@@ -42,20 +87,13 @@ class Packing:
     def folder(self, store: Path) -> Path:
         return store / "frames" / self.key
 
-    def encode(self, frame: np.ndarray) -> bytes:
-        """Bytes of one frame, uint8 [H, W, 3]."""
-        if self.kind == "raw":
-            return frame.tobytes()
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(frame)).save(buffer, "JPEG", quality=self.quality)
-        return buffer.getvalue()
-
 
 @dataclass
 class Place:
-    """Where the frames of one video lie. ends: end of each frame relative to ``offset``, int64 [frames]; empty for raw."""
+    """Where the pictures of one video lie. ends: end of each relative to ``offset``, int64 [frames]; empty for raw.
+
+    note: what the writer had to say of the video, as JSON, or "".
+    """
 
     file: Path
     offset: int
@@ -63,10 +101,12 @@ class Place:
     height: int
     width: int
     ends: np.ndarray
+    channels: int = 3
+    note: str = ""
 
     @property
     def bytes(self) -> int:
-        return int(self.ends[-1]) if len(self.ends) else self.frames * self.height * self.width * 3
+        return int(self.ends[-1]) if len(self.ends) else self.frames * self.height * self.width * self.channels
 
 
 @dataclass
@@ -74,7 +114,7 @@ class ShardWriter:
     """Writes one shard. Nothing of it can be seen before ``publish``; ``discard`` forgets the current video."""
 
     folder: Path
-    packing: Packing
+    packing: Shelf
     _rows: list[dict] = field(default_factory=list)
     _ends: list[int] = field(default_factory=list)
     _shape: tuple[int, int] = (0, 0)
@@ -87,8 +127,8 @@ class ShardWriter:
         self._start = 0
 
     def add(self, frame: np.ndarray) -> None:
-        """Append one frame, uint8 [H, W, 3], to the current video."""
-        self._file.write(self.packing.encode(frame))
+        """Append one picture, uint8 [H, W, channels], to the current video."""
+        self._file.write(encode(frame, self.packing.kind, self.packing.quality))
         self._ends.append(self._file.tell() - self._start)
         self._shape = (frame.shape[0], frame.shape[1])
 
@@ -97,8 +137,8 @@ class ShardWriter:
         """Bytes written so far."""
         return self._file.tell()
 
-    def finish(self, digest: str) -> None:
-        """The current video is complete."""
+    def finish(self, digest: str, note: str = "") -> None:
+        """The current video is complete; ``note`` is kept with it."""
         height, width = self._shape
         ends = self._ends if self.packing.kind == "jpeg" else []
         place = {
@@ -107,6 +147,7 @@ class ShardWriter:
             "height": height,
             "width": width,
             "ends": ends,
+            "note": note,
         }
         self._rows.append({"digest": digest, **place})
         self._begin()
@@ -150,7 +191,7 @@ def publish_parquet(table: object, path: Path) -> None:
     os.replace(partial, path)
 
 
-def places(store: Path, packing: Packing, digests: Iterable[str]) -> dict[str, Place]:
+def places(store: Path, packing: Shelf, digests: Iterable[str]) -> dict[str, Place]:
     """Where the frames of the videos with these digests lie; videos that are not packed are left out.
 
     A video that two runs packed at the same time has two copies with the same content: the one in the first file counts.
@@ -170,13 +211,14 @@ def places(store: Path, packing: Packing, digests: Iterable[str]) -> dict[str, P
         ends, bounds = lists.flatten().to_numpy(), lists.offsets.to_numpy() - lists.offsets[0].as_py()
         file = index.with_suffix(".bin")
         columns = (table[name].to_pylist() for name in ("digest", "offset", "frames", "height", "width"))
+        notes = table["note"].to_pylist() if "note" in table.column_names else [""] * len(table)
         for i, (digest, *place) in enumerate(zip(*columns)):
-            found.setdefault(digest, Place(file, *place, ends[bounds[i] : bounds[i + 1]]))
+            found.setdefault(digest, Place(file, *place, ends[bounds[i] : bounds[i + 1]], packing.channels, notes[i]))
     return found
 
 
 class ShardReader:
-    """Reads packed frames through memory maps, which are opened when first needed (in every worker anew)."""
+    """Reads packed pictures through memory maps, which are opened when first needed (in every worker anew)."""
 
     def __init__(self, places: Mapping[str, Place]) -> None:
         self._places = dict(places)
@@ -186,7 +228,7 @@ class ShardReader:
         return {"_places": self._places, "_maps": {}}
 
     def read(self, digest: str, numbers: np.ndarray) -> np.ndarray:
-        """Frames ``numbers`` (int [T]) of a video: uint8 [T, H, W, 3], a copy. Raises IndexError beyond its frames."""
+        """Pictures ``numbers`` (int [T]) of a video: uint8 [T, H, W, channels], a copy. Raises IndexError beyond its frames."""
         place = self._places[digest]
         first, last = int(numbers.min()), int(numbers.max())
         if first < 0 or last >= place.frames:
@@ -194,19 +236,16 @@ class ShardReader:
         data = self._map(place.file)
         if len(place.ends):
             return self._read_jpeg(data, place, numbers)
-        frame = place.height * place.width * 3
+        frame = place.height * place.width * place.channels
         run = np.frombuffer(data, np.uint8, (last - first + 1) * frame, place.offset + first * frame)
-        run = run.reshape(-1, place.height, place.width, 3)
+        run = run.reshape(-1, place.height, place.width, place.channels)
         return run.take(numbers - first, axis=0)
 
     def _read_jpeg(self, data: mmap.mmap, place: Place, numbers: np.ndarray) -> np.ndarray:
-        from PIL import Image
-
-        out = np.empty((len(numbers), place.height, place.width, 3), np.uint8)
+        out = np.empty((len(numbers), place.height, place.width, place.channels), np.uint8)
         for i, number in enumerate(numbers.tolist()):
             begin = place.offset + (int(place.ends[number - 1]) if number else 0)
-            encoded = io.BytesIO(data[begin : place.offset + int(place.ends[number])])
-            out[i] = np.asarray(Image.open(encoded))
+            out[i] = decode_jpeg(data[begin : place.offset + int(place.ends[number])], place.channels)
         return out
 
     def _map(self, path: Path) -> mmap.mmap:
@@ -226,4 +265,4 @@ def _schema() -> object:
         "height": pa.int32(),
         "width": pa.int32(),
     }
-    return pa.schema([*fields.items(), ("ends", pa.list_(pa.int64()))])
+    return pa.schema([*fields.items(), ("ends", pa.list_(pa.int64())), ("note", pa.string())])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 from pydantic import Field
 
 from engine.spec.component import Data, Strict
+from stages.video.flow_spec import Flow
 
 if TYPE_CHECKING:
     from engine.compile.plan import Plan, Source
@@ -44,7 +45,7 @@ class Difference(Strict):
     channels: ClassVar[int] = 3
 
 
-View = Annotated[Union[Rgb, Difference], Field(discriminator="kind")]
+View = Annotated[Union[Rgb, Difference, Flow], Field(discriminator="kind")]
 
 
 class Pack(Strict):

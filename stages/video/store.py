@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stages.video.clips import Source
+from stages.video.flows import FlowShelf
 
 UNFINISHED_AGE = 24 * 3600.0
 """Seconds after which a file that belongs to no index is taken for the remains of a killed run."""
@@ -15,20 +16,23 @@ UNFINISHED_AGE = 24 * 3600.0
 def unused(
     store: Path, results: Iterable[Path], unfinished_age: float = UNFINISHED_AGE
 ) -> list[tuple[Path, int]]:
-    """Files of packed frames that can be removed, with their sizes in bytes, sorted.
+    """Files of packed frames and flow that can be removed, with their sizes in bytes, sorted.
 
-    results: folders of stages whose results must stay readable; those that are no outputs of a clips stage are passed over. A
+    results: folders of stages whose results must stay readable; those that are no outputs of a clips or a flow stage are passed over. A
     shard is kept whole while one of its videos is named. Results of checks are small and always kept.
     """
     named: dict[str, set[str]] = {}
     for folder in results:
         if (folder / "clips.json").is_file() and (packing := Source.read(folder).packing):
-            named.setdefault(packing, set()).update(_digests(folder / "clips.parquet"))
+            named.setdefault(f"frames/{packing}", set()).update(_digests(folder / "clips.parquet"))
+        if (folder / "flow.json").is_file():
+            named.setdefault(f"flow/{FlowShelf.read(folder).key}", set()).update(_digests(folder / "flow.parquet"))
     return sorted(
         (path, path.stat().st_size)
-        for folder in (store / "frames").glob("*")
+        for kind in ("frames", "flow")
+        for folder in (store / kind).glob("*")
         if folder.is_dir()
-        for path in _unused_in(folder, named.get(folder.name, set()), unfinished_age)
+        for path in _unused_in(folder, named.get(f"{kind}/{folder.name}", set()), unfinished_age)
     )
 
 

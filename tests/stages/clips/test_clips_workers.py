@@ -15,7 +15,7 @@ import pytest
 
 from stages.clips.portions import MOST_VIDEOS, portions
 from stages.clips.work import Item, Portion
-from stages.clips.workers import do_all
+from stages.video.workers import do_all
 from stages.video.checks import checks_folder, load_checks
 from stages.video.shards import Packing, places
 
@@ -67,7 +67,7 @@ def test_a_crash(items, tmp_path):
         "hh": "error",
         "bb": "ok",
     }
-    assert found["hh"].problem == "the decoder crashed on it (signal 11)"
+    assert found["hh"].problem == "the worker crashed on it (signal 11)"
     assert set(places(tmp_path / "store", RAW, found)) == {"aa", "bb"}
 
 

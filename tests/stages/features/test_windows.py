@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from stages.features.spec import Look
 from stages.features.windows import BATCH, VideoMeans, WindowBatches, starts
 from stages.video.sampling import frame_numbers
-from stages.video.spec import Clip
+from stages.video.spec import Clip, Rgb
 from stages.video.transforms import evaluation_clip
+from stages.video.views import ViewReader
 
 CLIP = Clip(frames=4, stride=2, size=16)  # spans 7 frames
 
@@ -54,7 +55,7 @@ def test_windows_lie_inside_the_video(frames: int, length: int, stride: int, win
 def test_batches_are_the_windows_read_one_by_one(make_clips) -> None:
     clips = make_clips([(i % 2, "train") for i in range(9)], frames=[3, 30, 7, 8, 50, 12, 9, 20, 40])
     rows = np.array([0, 1, 3, 4, 8])
-    batches = WindowBatches.of(clips, rows, look(13))
+    batches = WindowBatches.of(ViewReader(Rgb(), clips), rows, look(13))
     pixels, videos = zip(*(batches[i] for i in range(len(batches))))
     assert [len(p) for p in pixels[:-1]] == [BATCH] * (len(batches) - 1)
     pixels, videos = torch.cat(pixels), torch.cat(videos)
@@ -70,7 +71,7 @@ def test_batches_are_the_windows_read_one_by_one(make_clips) -> None:
 
 
 def test_no_videos_no_batches(make_clips) -> None:
-    assert len(WindowBatches.of(make_clips([(0, "train")]), np.array([], int), look(2))) == 0
+    assert len(WindowBatches.of(ViewReader(Rgb(), make_clips([(0, "train")])), np.array([], int), look(2))) == 0
 
 
 def test_means_by_hand_and_over_a_stop() -> None:
@@ -85,5 +86,5 @@ def test_means_by_hand_and_over_a_stop() -> None:
 @pytest.mark.parametrize("frames", [1, 2])
 def test_a_video_shorter_than_the_clip_is_padded(make_clips, frames: int) -> None:
     clips = make_clips([(0, "train")], frames=frames)
-    pixels, _ = WindowBatches.of(clips, np.array([0]), look(4))[0]
+    pixels, _ = WindowBatches.of(ViewReader(Rgb(), clips), np.array([0]), look(4))[0]
     assert pixels.shape == (1, 3, 4, 16, 16)

@@ -10,14 +10,15 @@ from hypothesis import given, strategies as st
 from engine.errors import UserError
 from stages.video import loader as loader_module
 from stages.video.loader import Epochs, Loader, Pairs, default_workers
-from stages.video.spec import Clip
+from stages.video.spec import Clip, Rgb
+from stages.video.views import ViewReader
 
 CPU = torch.device("cpu")
 CLIP = Clip(frames=4, stride=2, size=16)
 
 
 def same(a, b) -> bool:
-    tensors = all(torch.equal(x, y) for x, y in zip(a[:3], b[:3]))
+    tensors = all(torch.equal(x, y) for x, y in zip(a[:4], b[:4]))
     return tensors and a.colours == b.colours
 
 
@@ -25,7 +26,7 @@ def same(a, b) -> bool:
 def pairs(make_clips):
     lengths = [3, 7, 9, 12, 30, *[8] * 6]
     clips = make_clips([(row % 3, "train") for row in range(11)], frames=lengths, groups=range(100, 111))
-    return Pairs(clips, CLIP, Epochs(clips.split("train"), 4, seed=1), seed=2)
+    return Pairs(ViewReader(Rgb(), clips), CLIP, Epochs(clips.split("train"), 4, seed=1), seed=2)
 
 
 @given(st.integers(1, 40), st.integers(1, 10), st.integers(0, 5), st.integers(0, 999))
@@ -55,6 +56,8 @@ def test_a_batch_holds_queries_and_keys_with_source_and_label(pairs):
     assert batch.clips.shape == (2, 4, 3, 4, 16, 16) and batch.clips.dtype == torch.uint8
     assert batch.sources.tolist() == (rows + 100).tolist()
     assert batch.labels.tolist() == (rows % 3).tolist()
+    assert batch.rows.tolist() == rows.tolist()
+    assert batch.other is None
     assert len(batch.colours) == 8
     queries, keys = batch.coloured(CPU)
     assert queries.shape == keys.shape == (4, 3, 4, 16, 16)
@@ -64,18 +67,18 @@ def test_a_batch_holds_queries_and_keys_with_source_and_label(pairs):
 
 
 def test_a_sample_depends_on_its_epoch_and_video_alone(pairs):
-    again = Pairs(pairs.clips, CLIP, Epochs(pairs.epochs.rows, 2, seed=9), seed=2)  # other batches, other order
+    again = Pairs(pairs.reader, CLIP, Epochs(pairs.epochs.rows, 2, seed=9), seed=2)  # other batches, other order
     epoch, rows = pairs.epochs.at(0)
     other = next(s for s in range(again.epochs.steps) if rows[0] in again.epochs.at(s)[1])
     position = again.epochs.at(other)[1].tolist().index(rows[0])
     assert torch.equal(pairs[0].clips[:, 0], again[other].clips[:, position])
-    assert not torch.equal(pairs[0].clips, Pairs(pairs.clips, CLIP, pairs.epochs, seed=3)[0].clips)
+    assert not torch.equal(pairs[0].clips, Pairs(pairs.reader, CLIP, pairs.epochs, seed=3)[0].clips)
 
 
 def test_only_clips_that_are_used_are_read(pairs, monkeypatch):
     reads = []
-    read = pairs.clips.read
-    monkeypatch.setattr(pairs.clips, "read", lambda row, numbers: reads.append(row) or read(row, numbers))
+    read = pairs.reader.clips.read
+    monkeypatch.setattr(pairs.reader.clips, "read", lambda row, numbers: reads.append(row) or read(row, numbers))
     counts = []
     for epoch in range(400):
         reads.clear()

@@ -8,8 +8,12 @@ import torch
 from hypothesis import given, strategies as st
 
 from stages.video.augment import Augmentation, Colour, Crop
+from stages.video.flow_bytes import to_bytes
+from stages.video.flow_spec import Flow
 from stages.video.spec import Difference, Rgb
-from stages.video.transforms import MEAN, STD, denormalise, evaluation_clip, normalise, training_clip
+from stages.video.transforms import (
+    FLOW_UNIT, MEAN, STD, denormalise, evaluation_clip, mirrored, normalise, recoloured, training_clip,
+)  # fmt: skip
 
 
 def frames(count: int, height: int, width: int) -> np.ndarray:
@@ -46,14 +50,14 @@ def test_a_flat_picture_stays_flat_and_a_ramp_stays_a_ramp():
 
 def test_the_training_crop_is_where_the_parameters_say():
     video = frames(2, 40, 40)  # a quarter of the area: 20 by 20 pixels, not scaled
-    assert torch.equal(training_clip(video, augmentation(), 20), as_clip(video[:, :20, :20]))
+    assert torch.equal(training_clip(video, augmentation(), 20, Rgb()), as_clip(video[:, :20, :20]))
     corner = augmentation(down=0.999, right=0.999)
-    assert torch.equal(training_clip(video, corner, 20), as_clip(video[:, 20:, 20:]))
+    assert torch.equal(training_clip(video, corner, 20, Rgb()), as_clip(video[:, 20:, 20:]))
 
 
 def test_a_flip_mirrors_every_frame():
     video = frames(3, 40, 40)
-    plain, flipped = (training_clip(video, augmentation(flip=f), 16) for f in (False, True))
+    plain, flipped = (training_clip(video, augmentation(flip=f), 16, Rgb()) for f in (False, True))
     assert torch.equal(flipped, plain.flip(-1)) and not torch.equal(flipped, plain)
 
 
@@ -61,7 +65,7 @@ def test_frames_that_may_not_be_written_are_fine(recwarn):
     video = frames(1, 10, 10)
     video.setflags(write=False)
     before = video.copy()
-    training_clip(video, augmentation(area=1.0), 8)
+    training_clip(video, augmentation(area=1.0), 8, Rgb())
     assert not recwarn.list and (video == before).all()
 
 
@@ -89,3 +93,52 @@ def test_pictures_of_a_view():
     assert torch.equal(denormalise(normalise(clip, Rgb()), Rgb()), clip)
     still = torch.zeros(1, 3, 2, 2, 2, dtype=torch.uint8)
     assert (denormalise(normalise(still, Difference()), Difference()) == 128).all()
+
+
+FLOW = Flow(kind="flow", bound=20.0)
+FAITHFUL = Flow(kind="flow", bound=20.0, faithful=True)
+
+
+def flow_frames(u: float, v: float, count: int = 2, side: int = 12) -> np.ndarray:
+    return to_bytes(np.broadcast_to(np.array([u, v], np.float32), (count, side, side, 2)), 20.0)
+
+
+def test_flow_is_seen_in_units_of_pixels():
+    clip = evaluation_clip(flow_frames(20.0, -10.0), 8)
+    u, v = normalise(clip[None], FLOW)[0, :, 0, 0, 0].tolist()
+    assert u == pytest.approx(20 / FLOW_UNIT, rel=1e-5)
+    assert v == pytest.approx(-10 / FLOW_UNIT, abs=0.5 * 20 / 127 / FLOW_UNIT)
+    assert not normalise(evaluation_clip(flow_frames(0, 0), 8)[None], FLOW).any()
+
+
+@given(st.floats(-30, 30), st.floats(-30, 30))
+def test_a_mirror_turns_u_and_leaves_v(u, v):
+    clip = evaluation_clip(flow_frames(u, v), 8)
+    seen, mirror = normalise(clip[None], FLOW), normalise(mirrored(clip, FLOW)[None], FLOW)
+    assert torch.equal(mirror[:, 0], -seen[:, 0]) and torch.equal(mirror[:, 1], seen[:, 1])
+
+
+def test_a_mirror_moves_the_field_too_and_returns_on_the_second_look():
+    video = np.random.default_rng(0).integers(1, 256, (3, 16, 16, 2), dtype=np.uint8)
+    clip = as_clip(video)
+    assert torch.equal(mirrored(clip, FLOW)[1], clip[1].flip(-1))
+    assert torch.equal(mirrored(mirrored(clip, FLOW), FLOW), clip)
+
+
+def test_overshoot_below_the_range_stays_an_extreme_when_mirrored():
+    clip = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
+    assert (mirrored(clip, FLOW)[0] == 255).all()
+
+
+def test_faithful_flow_is_treated_like_a_picture():
+    video = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    assert torch.equal(mirrored(as_clip(video), FAITHFUL), as_clip(video).flip(-1))
+    assert torch.equal(normalise(as_clip(video)[None], FAITHFUL), normalise(as_clip(video)[None], Rgb()))
+    assert recoloured(FAITHFUL) and recoloured(Rgb()) and not recoloured(FLOW)
+
+
+def test_a_picture_of_flow_has_three_channels_and_is_white_at_rest():
+    still = denormalise(normalise(evaluation_clip(flow_frames(0, 0), 8)[None], FLOW), FLOW)
+    assert still.shape == (1, 3, 2, 8, 8) and still.dtype == torch.uint8 and (still == 255).all()
+    moving = denormalise(normalise(evaluation_clip(flow_frames(5, 0), 8)[None], FLOW), FLOW)
+    assert (moving[:, 0] > moving[:, 2]).all()  # to the right is red in the standard wheel

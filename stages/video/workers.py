@@ -1,4 +1,4 @@
-"""Worker processes that may die: a decoder that crashes or hangs on a file costs that file, not the run."""
+"""Worker processes that may die: what crashes or hangs on one video costs that video, not the run."""
 
 from __future__ import annotations
 
@@ -6,19 +6,34 @@ import multiprocessing
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Protocol
 
 from engine.run.processes import die_with_parent
-from stages.clips.work import Portion, do_portion
-from stages.video.index import Checked
 
 PATIENCE = 300.0
-"""Seconds in which a worker must start, or decode a frame; else it counts as hanging."""
+"""Seconds in which a worker must start, or give a sign of life; else it counts as hanging."""
 
 _BEAT = 1.0
+
+
+class Portion(Protocol):
+    """Videos that one worker does in one go: a frozen dataclass that can be sent to a process."""
+
+    items: tuple[Any, ...]
+    store: Path
+
+    def do(self, alive: Callable[[], None]) -> Iterator[tuple[str, Any]]:
+        """Do all items in order; yields digest and result of each. Calls alive() while it works; publishes by itself."""
+        ...
+
+    def lost(self, item: Any, reason: str) -> tuple[str, Any]:
+        """Digest and result of an item at which a worker died."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +43,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Died:
-    """A worker was ended by a crash of the decoder, or because it hung."""
+    """A worker was ended by a crash of a library, or because it hung."""
 
     reason: str
 
@@ -52,8 +67,8 @@ class _Worker:
 
 
 def do_all(
-    portions: list[Portion], workers: int, patience: float = PATIENCE
-) -> Iterator[tuple[str, Checked]]:
+    portions: Sequence[Portion], workers: int, patience: float = PATIENCE
+) -> Iterator[tuple[str, Any]]:
     """Do portions in ``workers`` processes (0: in this one); yields digest and result of videos as they come.
 
     A video at which a worker dies or hangs is tried once more alone, and then reported as an error; the rest of its
@@ -62,7 +77,7 @@ def do_all(
     """
     if workers == 0:
         for portion in portions:
-            yield from do_portion(portion, lambda: None)
+            yield from portion.do(lambda: None)
         return
     waiting, running = deque(portions), []
     try:
@@ -96,9 +111,9 @@ def _start(portion: Portion) -> _Worker:
     return _Worker(process, pipe, portion)
 
 
-def _listen(worker: _Worker, patience: float) -> tuple[list[tuple[str, Checked]], Finished | Died | None]:
+def _listen(worker: _Worker, patience: float) -> tuple[list[tuple[str, Any]], Finished | Died | None]:
     """Results that a worker has sent since the last call, and its end, or None while it is at work."""
-    results: list[tuple[str, Checked]] = []
+    results: list[tuple[str, Any]] = []
     try:
         while worker.pipe.poll():
             message = worker.pipe.recv()
@@ -119,20 +134,20 @@ def _listen(worker: _Worker, patience: float) -> tuple[list[tuple[str, Checked]]
         worker.process.join()
         code = worker.process.exitcode
         return results, Died(
-            f"the decoder crashed on it ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
+            f"the worker crashed on it ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
         )
     if time.monotonic() - worker.heard > (patience if worker.ready else PATIENCE):
         worker.process.kill()
         worker.process.join()
-        return results, Died(f"the decoder hangs on it (no frame in {patience:.0f} s)")
+        return results, Died(f"the worker hangs on it (no sign of life in {patience:.0f} s)")
     return results, None
 
 
-def _without_culprit(worker: _Worker, end: Died) -> tuple[list[tuple[str, Checked]], list[Portion]]:
+def _without_culprit(worker: _Worker, end: Died) -> tuple[list[tuple[str, Any]], list[Portion]]:
     """Split the portion of a dead worker into the video it died of, and the others, which were not published."""
     items, at = worker.portion.items, min(worker.done, len(worker.portion.items) - 1)
     if len(items) == 1:
-        return [(items[0].digest, Checked("error", end.reason))], []
+        return [worker.portion.lost(items[0], end.reason)], []
     parts = items[:at] + items[at + 1 :], (items[at],)
     return [], [replace(worker.portion, items=part) for part in parts]
 
@@ -149,7 +164,7 @@ def _work(pipe: Connection, portion: Portion) -> None:
 
     try:
         pipe.send(None)  # ready
-        for result in do_portion(portion, alive):
+        for result in portion.do(alive):
             pipe.send(result)
         pipe.send(Finished())
     except OSError as error:

@@ -1,0 +1,92 @@
+"""What a training will cost: arithmetic and memory of one clip, found without computing anything (on torch's meta device)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from stages.nn.spec import Encoder, Schedule
+from stages.video.spec import Clip, View
+
+SUSTAINED_FLOPS = 40e12
+"""Floating-point operations a second that estimates assume of one data-centre GPU training a 3D network in bf16: an assumption."""
+
+
+@dataclass(frozen=True)
+class EncoderCost:
+    """Of one clip: operations of a forward pass (a multiply-add counts as two) and bytes that it keeps for the backward pass in
+    fp32; and the number of parameters."""
+
+    forward_flops: float
+    activation_bytes: float
+    parameters: int
+
+
+@cache
+def encoder_cost(encoder: Encoder, channels: int, clip: Clip) -> EncoderCost:
+    """Run one clip through the network on the meta device, which knows shapes only. Takes about a second."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from stages.nn.encoders import build_encoder
+
+    bare = encoder.model_copy(update={"weights": None}) if getattr(encoder, "weights", None) else encoder
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        held.append(storage)  # so that no other storage gets the same number
+        return tensor
+
+    held: list[torch.UntypedStorage] = []
+    with torch.device("meta"):
+        network = build_encoder(bare, channels, seed=0)
+        pixels = torch.empty(2, channels, clip.frames, clip.size, clip.size)  # batch norm wants more than one value
+    own = {p.untyped_storage()._cdata for p in network.parameters()}
+    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        network(pixels)
+    activations = sum(size for storage, size in kept.items() if storage not in own)
+    return EncoderCost(counter.get_total_flops() / 2, activations / 2, sum(p.numel() for p in network.parameters()))
+
+
+def training_line(cost: EncoderCost, steps: int | None, epochs: int, batch: int, passes: float, bf16: bool) -> str:
+    """One line for ``vidspec plan``.
+
+    steps: of the whole training, None while the number of videos is not known. passes: forward passes that one clip of the
+    batch costs in all, a backward pass counting as two. Weights, gradients, optimiser and slow copy take 20 bytes a parameter.
+    """
+    memory = batch * cost.activation_bytes * (0.5 if bf16 else 1) + 20 * cost.parameters
+    flops = batch * cost.forward_flops * passes
+    a_step = f"{flops / 1e12:.3g} TFLOP a step, {memory / 1e9:.2g} GB of GPU memory"
+    if steps is None:
+        return f"{epochs} epochs in batches of {batch}, {a_step}; steps are known once the videos are listed"
+    hours = steps * flops / SUSTAINED_FLOPS / 3600
+    return f"{steps:,} steps, {a_step}, {hours:.2g} GPU-hours at an assumed {SUSTAINED_FLOPS / 1e12:.0f} TFLOP/s"
+
+
+def training_forecast(
+    encoder: Encoder,
+    view: View,
+    clip: Clip,
+    schedule: Schedule,
+    precision: str,
+    passes: float,
+    clips_folder: Path | None,
+    expected: Mapping[str, int],
+) -> str:
+    """The line for a training of one encoder on the ``train`` split: of the clips that are there, else as many as expected."""
+    videos = train_videos(clips_folder) if clips_folder else expected.get("train")
+    steps = None if videos is None else schedule.epochs * (videos // schedule.batch)
+    cost = encoder_cost(encoder, view.channels, clip)
+    return training_line(cost, steps, schedule.epochs, schedule.batch, passes, precision != "fp32")
+
+
+def train_videos(clips_folder: Path) -> int:
+    """Videos of the ``train`` split in the output of a clips stage."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    return pc.sum(pc.equal(pq.read_table(clips_folder / "clips.parquet", columns=["split"])["split"], "train")).as_py() or 0
