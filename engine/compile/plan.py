@@ -112,7 +112,7 @@ class Plan:
         self._models: dict[tuple[str, int], Source] = {}
         self.data: Source = study.data.plan(self)
         for name in model_order(study):
-            for seed in study.seeds:
+            for seed in () if study.models[name].members() else study.seeds:
                 for output, source in study.models[name].plan(self, name, seed).items():
                     self._models[f"{name}.{output}" if output else name, seed] = source
         cells = self._evaluations()
@@ -158,11 +158,18 @@ class Plan:
 
     def _evaluations(self) -> dict[tuple[str, str], Source]:
         cells = {}
+        outputs = self.study.model_outputs()
         for evaluation in self.study.evaluate:
             for ref in evaluation.models:
-                encoders = tuple(self.model(ref, seed) for seed in self.study.seeds)
-                cells[evaluation.label, ref] = evaluation.plan(self, ref, encoders)
+                if members := outputs[ref].members():
+                    encoders = {member: self._encoders(member) for member in members.values()}
+                    cells[evaluation.label, ref] = evaluation.combine(self, ref, encoders)
+                else:
+                    cells[evaluation.label, ref] = evaluation.plan(self, ref, self._encoders(ref))
         return cells
+
+    def _encoders(self, ref: str) -> tuple[Source, ...]:
+        return tuple(self.model(ref, seed) for seed in self.study.seeds)
 
     def _report(self, cells: Mapping[tuple[str, str], Source]) -> None:
         study = self.study

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.report.html import page
 from engine.report.layout import Layout, layout
+from engine.report.line_chart import plot_lines
 from engine.report.picture import plot
 from engine.report.spec import Cell, Config
 from engine.report.tables import Built
@@ -31,7 +32,7 @@ def run(config: Config, context: Context) -> dict[str, Any]:
         _write(context.out / f"{laid.name}.csv", csv_text(built))
         _write(context.out / f"{laid.name}.tex", latex(laid))
         _write(context.out / f"{laid.name}.json", json_table(laid))
-        context.picture(laid.name, plot(built))
+        context.picture(laid.name, plot_lines(built) if built.table.lines else plot(built))
     for path in published(context.out):
         context.record.artifact(path, parent=True)
     return {

@@ -84,6 +84,13 @@ class Method(Strict):
         """Models this one is initialised from: path of the field inside the model -> reference."""
         return {}
 
+    def members(self) -> Mapping[tuple[str | int, ...], str]:
+        """Models whose predictions this one combines: path of the field inside the model -> reference.
+
+        A model with members is not trained: ``plan`` is not called, and protocols measure it through ``combine``.
+        """
+        return {}
+
     def outputs(self) -> tuple[str, ...]:
         """Names of the encoders this model yields; ``("",)`` for one that is called like the model itself."""
         return ("",)
@@ -104,6 +111,8 @@ class Protocol(Strict):
     tag: ClassVar[str] = "protocol"
     metrics: ClassVar[tuple[str, ...]] = ()
     """Names of the metrics this protocol reports, as used in table columns (``top1``)."""
+    combines: ClassVar[bool] = False
+    """Whether the protocol can measure models that combine others (has ``combine``)."""
 
     name: Name | None = Field(default=None, description="Name in stages and tables; the protocol's own by default.")
     models: tuple[ModelRef, ...] = Field(min_length=1, description="Models to measure.")
@@ -121,5 +130,12 @@ class Protocol(Strict):
 
         The stage returns metrics as ``{"seeds": {"0": {"top1": 0.5}}, "test_videos": 800, "chance": {"top1": 0.125}}``,
         fractions rather than per cent; ``chance`` is what guessing gives.
+        """
+        raise NotImplementedError
+
+    def combine(self, plan: Plan, model: str, members: Mapping[str, Sequence[Source]]) -> Source:
+        """Add the stage that measures ``model``, which combines the predictions of ``members``, over all seeds.
+
+        members: reference -> its encoders, one a seed, in order. Called only where ``combines`` is true.
         """
         raise NotImplementedError

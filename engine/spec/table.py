@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 
-from engine.spec.component import ModelRef, Strict
+from engine.spec.component import ModelRef, Strict, neutral
 from engine.spec.explain import choices, nearest
 
 Column = Annotated[
@@ -97,6 +97,25 @@ def _labels_known(labels: dict[str, str], info: ValidationInfo) -> dict[str, str
     return labels
 
 
+def _lines_known(lines: dict[str, tuple[str, ...]], info: ValidationInfo) -> dict[str, tuple[str, ...]]:
+    rows = info.data.get("rows")
+    for line, points in lines.items():
+        if not points:
+            raise ValueError(f"line {line!r} has no rows")
+        for row in points if rows is not None else ():
+            if row not in rows:
+                hint = f"{nearest(row, rows)} Rows: {choices(rows)}"
+                raise ValueError(f"line {line!r}: {row!r} is no row of this table.{hint}")
+    return lines
+
+
+def _as_many_as_points(steps: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    longest = max((len(points) for points in info.data.get("lines", {}).values()), default=0)
+    if steps and "lines" in info.data and len(steps) != longest:
+        raise ValueError(f"{len(steps)} steps are named, but the longest line has {longest} rows")
+    return steps
+
+
 class PaperValue(Strict):
     """A value as the paper prints it; a bare number in a spec is short for ``{value: number}``."""
 
@@ -136,6 +155,15 @@ class Table(Strict):
     decimals: int = Field(default=1, ge=0, le=4)
     labels: Annotated[dict[str, str], AfterValidator(_labels_known)] = Field(
         default={}, description="Names to print for rows and columns."
+    )
+    lines: Annotated[dict[str, tuple[ModelRef, ...]], AfterValidator(_lines_known)] = neutral(
+        {},
+        description="Name of a line -> rows in the order of its points: the table's picture is then a line chart of "
+        "every column, for example of a model over its cycles of training.",
+    )
+    steps: Annotated[tuple[str, ...], AfterValidator(_as_many_as_points)] = neutral(
+        (),
+        description="What to print below the points of the lines; the rows' names by default, numbers where lines differ.",
     )
     paper: dict[ModelRef, dict[Column, PaperValue]] = Field(default={}, description="row -> column -> value.")
     claims: tuple[Annotated[str, AfterValidator(_claim_of_table)], ...] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.spec.component import Problem
+from engine.spec.component import Method, Problem
 from engine.spec.explain import choices, nearest
 from engine.spec.study import BaseStudy
 
@@ -28,7 +28,7 @@ def model_order(study: BaseStudy) -> list[str]:
         if name in above:
             raise ValueError(" -> ".join((*above[above.index(name) :], name)))
         if name not in order:
-            for ref in study.models[name].starts_from().values():
+            for ref in _needs(study.models[name]).values():
                 visit(names[id(outputs[ref])], (*above, name))
             order.append(name)
 
@@ -37,11 +37,19 @@ def model_order(study: BaseStudy) -> list[str]:
     return order
 
 
+def _needs(model: Method) -> dict[tuple[str | int, ...], str]:
+    """Models that must come before this one: path of the field -> reference."""
+    return {**model.starts_from(), **model.members()}
+
+
 def _models(study: BaseStudy) -> list[Problem]:
     outputs = study.model_outputs()
     problems = []
     for name, model in study.models.items():
-        for field, ref in model.starts_from().items():
+        for field, ref in _needs(model).items():
+            if ref in outputs and outputs[ref].members():
+                message = f"models.{name}: {ref!r} combines other models and has no weights of its own: name one of those"
+                problems.append(Problem(path=("models", name, *field), message=message))
             if ref not in outputs:
                 message = f"models.{name}: no model {ref!r}.{nearest(ref, outputs)} Models: {choices(outputs)}"
                 problems.append(Problem(path=("models", name, *field), message=message))
@@ -50,7 +58,7 @@ def _models(study: BaseStudy) -> list[Problem]:
             model_order(study)
         except ValueError as circle:
             first = str(circle).split(" -> ")[0]
-            field = next(iter(study.models[first].starts_from()))
+            field = next(iter(_needs(study.models[first])))
             problems.append(Problem(path=("models", first, *field), message=f"models start from each other in a circle: {circle}"))
     return problems
 
@@ -66,6 +74,9 @@ def _evaluations(study: BaseStudy) -> list[Problem]:
         for j, ref in enumerate(evaluation.models):
             if ref not in outputs:
                 message = f"{evaluation.label}: no model {ref!r}.{nearest(ref, outputs)} Models: {choices(outputs)}"
+                problems.append(Problem(path=("evaluate", i, "models", j), message=message))
+            elif outputs[ref].members() and not evaluation.combines:
+                message = f"{evaluation.label} cannot measure {ref!r}, which combines other models"
                 problems.append(Problem(path=("evaluate", i, "models", j), message=message))
             elif ref in evaluation.models[:j]:
                 problems.append(Problem(path=("evaluate", i, "models", j), message=f"{ref!r} stands here twice"))

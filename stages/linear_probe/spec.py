@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Mapping, Sequence
 
 from pydantic import Field
 
 from engine.spec.component import Problem, StageConfig, Strict
 from stages.features.spec import Look, Measured, model_view_inputs, plan_features
+from stages.two_stream.spec import average_probabilities
 
 if TYPE_CHECKING:
     from engine.compile.plan import Plan, Source
@@ -80,6 +81,7 @@ class LinearProbe(Measured):
 
     protocol: Literal["linear_probe"]
     metrics: ClassVar[tuple[str, ...]] = ("top1", "top5", "mean_class")
+    combines: ClassVar[bool] = True
 
     mode: Literal["lbfgs", "sgd"] = "lbfgs"
     held_out: HeldOut = HeldOut()
@@ -115,3 +117,7 @@ class LinearProbe(Measured):
             )
             inputs = {**model_view_inputs(plan, model), "models": tuple(encoders)}
         return plan.add("linear_probe", f"{self.label}.{model}", config, inputs)
+
+    def combine(self, plan: Plan, model: str, members: Mapping[str, Sequence[Source]]) -> Source:
+        each = [self.plan(plan, member, encoders) for member, encoders in members.items()]
+        return average_probabilities(plan, f"{self.label}.{model}", each)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Mapping, Sequence
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ Centre = Literal["none", "train", "own"]
 
 
 class Config(StageConfig):
-    """Inputs: ``clips`` and ``features``."""
+    """Inputs: ``clips``, and ``features`` of one model, or of several whose cosines are averaged."""
 
     centre: Centre
     pictured: int
@@ -35,6 +35,8 @@ class Retrieval(Measured):
     protocol: Literal["retrieval"]
     metrics: ClassVar[tuple[str, ...]] = tuple(f"recall_at_{k}" for k in DEPTHS)
 
+    combines: ClassVar[bool] = True
+
     centre: Centre = Field(
         default="train",
         description="Mean that is subtracted from features first. train: that of the training videos, so that a test video's "
@@ -46,8 +48,10 @@ class Retrieval(Measured):
     )
 
     def plan(self, plan: Plan, model: str, encoders: Sequence[Source]) -> Source:
-        features = plan_features(plan, model, encoders, self.look(plan.study), self.label)
+        return self.combine(plan, model, {model: encoders})
+
+    def combine(self, plan: Plan, model: str, members: Mapping[str, Sequence[Source]]) -> Source:
+        look = self.look(plan.study)
+        features = tuple(plan_features(plan, ref, encoders, look, self.label) for ref, encoders in members.items())
         config = Config(centre=self.centre, pictured=self.pictured)
-        return plan.add(
-            "retrieval", f"{self.label}.{model}", config, {"clips": plan.data, "features": features}
-        )
+        return plan.add("retrieval", f"{self.label}.{model}", config, {"clips": plan.data, "features": features})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,10 @@ def run(config: Config, context: Context) -> dict[str, Any]:
 
     seeds: dict[str, dict[str, float]] = {}
     tables = []
-    for seed, features in read_features(context.input("features"), len(clips.paths)).items():
-        found = search(
-            features, train, test, config.centre, max(depths[-1], min(LISTED, len(train))), context
-        )
+    streams = [read_features(folder, len(clips.paths)) for folder in context.inputs["features"]]
+    for seed in streams[0]:
+        features = [stream[seed] for stream in streams]
+        found = search(features, train, test, config.centre, max(depths[-1], min(LISTED, len(train))), context)
         right = train.targets[found.rows] == test.targets[:, None]
         seeds[str(seed)] = {f"recall_at_{k}": recall_at(right, k) for k in depths}
         tables.append((seed, found))
@@ -53,18 +54,31 @@ def run(config: Config, context: Context) -> dict[str, Any]:
 
 
 def search(
-    features: NDArray, train: Part, test: Part, centre: Centre, k: int, context: Context
+    streams: Sequence[NDArray], train: Part, test: Part, centre: Centre, k: int, context: Context
 ) -> Neighbours:
-    """The ``k`` training videos nearest to each test video. features: [videos, D] of all videos."""
+    """The ``k`` training videos nearest to each test video, by the mean of the cosines of all streams.
+
+    streams: features [videos, D] of all videos, one array a model; D may differ.
+    """
+    galleries, queries = zip(*(_directions(features, train, test, centre, context) for features in streams))
+    # the product of such vectors, one after another, is the sum of the streams' cosines over their number
+    share = len(streams) ** -0.5
+    return nearest(np.concatenate(queries, axis=1) * share, np.concatenate(galleries, axis=1) * share, k)
+
+
+def _directions(
+    features: NDArray, train: Part, test: Part, centre: Centre, context: Context
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Training and test videos of one stream as unit vectors."""
     known, asked = (np.asarray(features[part.rows], dtype=np.float64) for part in (train, test))
     train_mean = None if centre == "none" else known.mean(axis=0)
     test_mean = asked.mean(axis=0) if centre == "own" else train_mean
-    gallery, queries = directions(known, train_mean), directions(asked, test_mean)
+    gallery = directions(known, train_mean)
     if not gallery.any():
         context.warn(
             "the features of all training videos are the same: the encoder has collapsed, and the order is arbitrary"
         )
-    return nearest(queries, gallery, k)
+    return gallery, directions(asked, test_mean)
 
 
 def write_neighbours(

@@ -39,8 +39,8 @@ def test_protocols_that_look_alike_share_features() -> None:
     features = found["features.random"]
     assert [s.stage for s in features.inputs["models"]] == ["demo.random.s0", "demo.random.s1"]
     assert features.config.look.windows == 3 and features.config.seeds == (0, 1)
-    for name in ("linear_probe.random", "retrieval.random"):
-        assert found[name].inputs["features"] == features.output
+    assert found["linear_probe.random"].inputs["features"] == features.output
+    assert found["retrieval.random"].inputs["features"] == (features.output,)
 
 
 def test_a_protocol_that_looks_otherwise_has_features_of_its_own_under_a_name_that_settings_do_not_change() -> (
@@ -56,7 +56,7 @@ def test_a_protocol_that_looks_otherwise_has_features_of_its_own_under_a_name_th
             "features.random",
             "features-retrieval.random",
         ]
-        assert found["again.random"].inputs["features"].stage == "demo.features-retrieval.random"
+        assert found["again.random"].inputs["features"][0].stage == "demo.features-retrieval.random"
         assert found["features-retrieval.random"].config.look.windows == windows
 
 

@@ -28,7 +28,7 @@ def retrieve(make_clips, make_context, tmp_path, monkeypatch):
             blank = np.zeros((2, 2, 3), np.uint8)
             monkeypatch.setattr("stages.retrieval.stage.neighbours_picture", lambda clips, queries: blank)
         write_features(tmp_path, features)
-        context = make_context(out=out, features=tmp_path)
+        context = make_context(out=out, features=(tmp_path,))
         return run(Config(centre=centre, pictured=2), context), context
 
     return run_it
