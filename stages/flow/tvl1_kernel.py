@@ -1,99 +1,104 @@
-"""The fused kernel of TV-L1 for one pair of pictures: numba, one thread, no memory but the workspace that it is given.
+"""The fused kernels of TV-L1 for one level of one pair of pictures: numba, one thread, no memory but the planes that they are given.
 
-What limits it. In whole-array operations an iteration moves some 385 bytes a pixel through memory. Here the iterations between two
-warps run as a wavefront: iteration k works three rows behind iteration k - 1, so that all rows in flight (some 30 of 12 planes) stay in
-the second-level cache and a pixel goes through main memory once for all of them. What remains is arithmetic: four square roots and
-four divisions a pixel and iteration, eight pixels at a time.
+Between two warps all iterations run as one wavefront: iteration k works three rows behind iteration k - 1, so that all rows in flight
+(some 30 of 14 planes) stay in the second-level cache, and a pixel goes through main memory once for all of them.
 
-Planes have one more column on the left and one more row on top, which stay zero: no pixel is a special case of the divergence.
+Planes are float32 [PLANES, H + 2, padded(W)]; the pixel (y, x) lies at (y + 1, x). The row above a picture stays zero, and the row below
+and the column to the right of it repeat its last ones, so that no pixel is a special case of slope or divergence. What lies further right
+is processed, which spares the vector loops their rests, and never read by a pixel.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import binding
-from numba import njit
 
-# The rows that a loop works on do not overlap, which LLVM must find out at run time: by default it gives up on so many of them.
-binding.set_option("", "--runtime-memory-check-threshold=1000")
+from stages.flow.compiled import kernel, row_kernel
 
-FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
-"""Freedoms of floating-point arithmetic that are taken; infinity and NaN keep their meaning."""
-
-PLANES = 15
-"""u, v; their auxiliaries; four duals; two slopes, rest, inverse; u and v before the iterations; the warped picture."""
+U, V = 0, 1
+"""The flow."""
+AUX_U, AUX_V = 2, 3
+"""The flow after the data step."""
+HALF_U, HALF_V = 4, 5
+"""The flow after the first dual step."""
+ACROSS_U, ACROSS_V, DOWN_U, DOWN_V = 6, 7, 8, 9
+"""The dual variables of slopes to the right and downwards."""
+SLOPE_X, SLOPE_Y, REST, INVERSE = 10, 11, 12, 13
+"""Brightness error to first order = REST + SLOPE_X u + SLOPE_Y v; INVERSE is that of the squared slope."""
+WAS_U, WAS_V = 14, 15
+"""The flow that the outcome of the iterations is compared with."""
+WARPED, PART_X, PART_Y = 16, 17, 18
+"""The second picture read where the flow points to; of the latter two, fractions of places, only the first row is used."""
+PLANES = 19
 
 FLAT = np.float32(1e-10)
 """Squared slopes below this are no slope: their reciprocal is meaningless, and overflows for denormal numbers."""
-
 TAU = np.float32(0.25)
 """Time step of the dual ascent: a half over the number of dimensions."""
+LAG = 3
+"""Rows that an iteration stays behind the one before: its data step and two dual steps are on three rows at a time."""
 
-_jit = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 
+@kernel
+def iterate(planes, width, length, iterations, reach, pull, remember):
+    """Data step and two dual steps, ``iterations`` times.
 
-@_jit
-def solve_level(first, second, work, num_warp, num_iter, reach, pull, tolerance, prefilter):
-    """Improve the flow in ``work[0]`` (u) and ``work[1]`` (v) of one pyramid level.
-
-    first, second: float32 [H, W]. work: float32 [PLANES, H + 1, W + 1]; a pixel (y, x) lies at (y + 1, x + 1).
-    reach: attachment x tightness. pull: TAU / tightness. tolerance: the sum of squared changes below which the level ends.
+    length: pixels of a row to process, from ``width`` up. reach: attachment x tightness. pull: TAU / tightness. remember: whether to keep
+    the flow after the first data step in WAS_U and WAS_V.
     """
-    height, width = first.shape
-    work[2:8] = 0  # the duals start anew at each level
-    for warp in range(num_warp):
-        if prefilter:
-            _copy(work[0], work[12])
-            _copy(work[1], work[13])
-            _median(work[12], work[0])
-            _median(work[13], work[1])
-        _linearise(first, second, work)
-        for time in range(height + 3 * num_iter):
-            for k in range(num_iter):
-                row = time - 3 * k
-                if 0 <= row < height:
-                    _data_row(
-                        work[0, row + 1], work[1, row + 1], work[2, row + 1], work[3, row + 1],
-                        work[8, row + 1], work[9, row + 1], work[10, row + 1], work[11, row + 1], reach,
-                    )  # fmt: skip
-                    if k == 0 and not prefilter:
-                        work[12, row + 1] = work[2, row + 1]
-                        work[13, row + 1] = work[3, row + 1]
-                if 1 <= row <= height:
-                    _dual_rows(work, 2, row - 1, height, pull)
-                if 2 <= row <= height + 1:
-                    _dual_rows(work, 0, row - 2, height, pull)
-        if _change(work, height, width) < tolerance:
-            break
+    height = planes.shape[1] - 2
+    for time in range(1, height + 3 + LAG * (iterations - 1)):
+        for k in range(iterations):
+            row = time - LAG * k
+            if 1 <= row <= height:
+                _data_row(
+                    length, planes[U, row], planes[V, row], planes[SLOPE_X, row], planes[SLOPE_Y, row],
+                    planes[REST, row], planes[INVERSE, row], planes[AUX_U, row], planes[AUX_V, row], reach,
+                )  # fmt: skip
+                _repeat_border(planes, AUX_U, row, width, height)
+                if k == 0 and remember:
+                    planes[WAS_U, row] = planes[AUX_U, row]
+                    planes[WAS_V, row] = planes[AUX_V, row]
+            if 1 <= row - 1 <= height:
+                _dual_rows(planes, AUX_U, HALF_U, row - 1, length, pull)
+                _repeat_border(planes, HALF_U, row - 1, width, height)
+            if 1 <= row - 2 <= height:
+                _dual_rows(planes, HALF_U, U, row - 2, length, pull)
+                _repeat_border(planes, U, row - 2, width, height)
 
 
-@_jit
-def _data_row(u, v, aux_u, aux_v, slope_x, slope_y, rest, inverse, reach):
-    """Threshold step: move the flow along the slope to where the brightness fits, by ``reach`` slopes at most."""
-    for x in range(1, len(u)):
+@kernel
+def _dual_rows(planes, source, target, row, length, pull):
+    """A dual step of a row of u and of v: slopes are those of plane ``source``, the flow goes to ``target``."""
+    for part in range(2):
+        _dual_row(
+            length, planes[source + part, row], planes[source + part, row + 1], planes[AUX_U + part, row], planes[ACROSS_U + part, row],
+            planes[DOWN_U + part, row], planes[DOWN_U + part, row - 1], planes[target + part, row], pull,
+        )  # fmt: skip
+
+
+@kernel
+def _repeat_border(planes, part, row, width, height):
+    for plane in range(part, part + 2):
+        planes[plane, row, width] = planes[plane, row, width - 1]
+        if row == height:
+            planes[plane, row + 1] = planes[plane, row]
+
+
+@row_kernel
+def _data_row(length, u, v, slope_x, slope_y, rest, inverse, aux_u, aux_v, reach):
+    """Move the flow along the slope to where the brightness fits, by ``reach`` slopes at most."""
+    for x in range(length):
         error = (rest[x] + slope_x[x] * u[x] + slope_y[x] * v[x]) * inverse[x]
         error = min(max(error, -reach), reach)
         aux_u[x] = u[x] - slope_x[x] * error
         aux_v[x] = v[x] - slope_y[x] * error
 
 
-@_jit
-def _dual_rows(work, source, row, height, pull):
-    """A dual step of a row of u and of v, whose slopes are taken of planes ``source`` and ``source + 1``."""
-    at, below = row + 1, min(row + 2, height)  # below the last row lies itself: no slope
-    for part in range(2):
-        _dual_row(
-            work[source + part, at], work[source + part, below], work[2 + part, at],
-            work[4 + 2 * part, at], work[5 + 2 * part, at], work[5 + 2 * part, at - 1], work[part, at], pull,
-        )  # fmt: skip
-
-
-@_jit
-def _dual_row(current, below, auxiliary, across, down, down_above, flow, pull):
-    """across, down: duals of the row, updated. flow: auxiliary less the divergence's negative, written."""
-    last = len(current) - 1
+@row_kernel
+def _dual_row(length, current, below, aux, across, down, down_above, flow, pull):
+    """Update the duals by the slopes of ``current``; the flow is then ``aux`` plus their divergence."""
     left = np.float32(0)
-    for x in range(1, last):
+    for x in range(length):
         right_slope = current[x + 1] - current[x]
         down_slope = below[x] - current[x]
         share = np.float32(1) / (np.float32(1) + pull * np.sqrt(right_slope * right_slope + down_slope * down_slope))
@@ -101,167 +106,79 @@ def _dual_row(current, below, auxiliary, across, down, down_above, flow, pull):
         new_down = (down[x] - TAU * down_slope) * share
         across[x] = new_across
         down[x] = new_down
-        flow[x] = auxiliary[x] - new_across - new_down + left + down_above[x]
+        flow[x] = aux[x] - new_across - new_down + left + down_above[x]
         left = new_across
-    down_slope = below[last] - current[last]
-    share = np.float32(1) / (np.float32(1) + pull * abs(down_slope))
-    down[last] = (down[last] - TAU * down_slope) * share
-    flow[last] = auxiliary[last] - down[last] + left + down_above[last]
 
 
-@_jit
-def _linearise(first, second, work):
-    """Warp the second picture by the flow; slopes, rest and inverse of its brightness error to first order around it."""
-    height, width = first.shape
-    warped = work[14]
-    for y in range(height):
-        _warp_row(second, work[0, y + 1], work[1, y + 1], np.float32(y), warped[y + 1])
-    for y in range(height):
-        above, below = max(y, 1), min(y + 2, height)
-        half = np.float32(0.5) if below - above == 2 else np.float32(1)
-        _linear_row(
-            first[y], warped[y + 1], warped[above], warped[below], half, work[0, y + 1], work[1, y + 1],
-            work[8, y + 1], work[9, y + 1], work[10, y + 1], work[11, y + 1],
-        )  # fmt: skip
+@kernel
+def linearise(first, second, planes, places):
+    """Warp the second picture by the flow; slopes, rest and inverse of its brightness error to first order around it.
 
-
-@_jit
-def _warp_row(picture, u, v, y, out):
-    """Bilinear, the border repeated outwards."""
-    height, width = picture.shape
-    bottom, side = np.float32(height - 1), np.float32(width - 1)
-    for x in range(width):
-        place_y = min(max(y + v[x + 1], np.float32(0)), bottom)
-        place_x = min(max(np.float32(x) + u[x + 1], np.float32(0)), side)
-        top, left = np.int32(place_y), np.int32(place_x)
-        top, left = min(top, np.int32(height - 2)), min(left, np.int32(width - 2))
-        part_y, part_x = place_y - np.float32(top), place_x - np.float32(left)
-        upper = picture[top, left] + part_x * (picture[top, left + 1] - picture[top, left])
-        lower = picture[top + 1, left] + part_x * (picture[top + 1, left + 1] - picture[top + 1, left])
-        out[x + 1] = upper + part_y * (lower - upper)
-
-
-@_jit
-def _linear_row(first, warped, above, below, half, u, v, slope_x, slope_y, rest, inverse):
-    last = len(first)
-    for x in range(1, last + 1):
-        slope_y[x] = (below[x] - above[x]) * half
-    for x in range(2, last):
-        slope_x[x] = (warped[x + 1] - warped[x - 1]) * np.float32(0.5)
-    slope_x[1] = warped[2] - warped[1]
-    slope_x[last] = warped[last] - warped[last - 1]
-    for x in range(1, last + 1):
-        square = slope_x[x] * slope_x[x] + slope_y[x] * slope_y[x]
-        inverse[x] = np.float32(1) / square if square >= FLAT else np.float32(1)
-        rest[x] = warped[x] - first[x - 1] - slope_x[x] * u[x] - slope_y[x] * v[x]
-
-
-@_jit
-def _change(work, height, width):
-    """Sum of the squared changes of the flow since it was copied."""
-    total = 0.0
-    for y in range(1, height + 1):
-        for part in range(2):
-            new, old = work[part, y], work[12 + part, y]
-            row = np.float32(0)
-            for x in range(1, width + 1):
-                row += (new[x] - old[x]) * (new[x] - old[x])
-            total += row
-    return total
-
-
-@_jit
-def _copy(source, target):
-    for y in range(source.shape[0]):
-        target[y] = source[y]
-
-
-@_jit
-def _median(source, target):
-    """3 x 3 median of a plane, the border repeated outwards."""
-    rows, columns = source.shape
-    nine = np.empty(9, np.float32)
-    for y in range(1, rows):
-        for x in range(1, columns):
-            for i in range(9):
-                value = source[min(max(y + i // 3 - 1, 1), rows - 1), min(max(x + i % 3 - 1, 1), columns - 1)]
-                place = i
-                while place > 0 and nine[place - 1] > value:
-                    nine[place] = nine[place - 1]
-                    place -= 1
-                nine[place] = value
-            target[y, x] = nine[4]
-
-
-@_jit
-def enlarge(small, large, height, width, rows, columns):
-    """Flow of the next level, ``large`` [2, >=height, >=width], from that of this one: the vectors at ``rows`` and ``columns``, scaled."""
-    for part in range(2):
-        old = small.shape[2 - part] - 1
-        new = width if part == 0 else height
-        scale = np.float32(new / old)
-        for y in range(height):
-            for x in range(width):
-                large[part, y + 1, x + 1] = small[part, rows[y] + 1, columns[x] + 1] * scale
-
-
-@_jit
-def reduce(picture, weights, row, column, out):
-    """Blur by ``weights`` (of the centre, and of each step away from it; the border mirrored) and sample bilinearly at a smaller size.
-
-    row: float32 [W], column: float32 [H, w]: scratch, w the width of ``out``.
+    first, second: float32 [H, W], H and W at least 2. places: int32 [at least W], scratch.
     """
-    height, width = picture.shape
-    small_height, small_width = out.shape
-    reach = len(weights) - 1
-    for y in range(height):
-        for x in range(width):
-            row[x] = picture[y, x] * weights[0]
-        for i in range(1, reach + 1):
-            up, down = _mirror(y - i, height), _mirror(y + i, height)
+    height, width = first.shape
+    flat = second.reshape(second.size)
+    for y in range(height + 1):
+        if y < height:
+            _warp_row(
+                flat, height, width, np.float32(y), planes[U, y + 1], planes[V, y + 1],
+                places, planes[PART_X, 0], planes[PART_Y, 0], planes[WARPED, y + 1],
+            )  # fmt: skip
+        if y > 0:
+            above, below = max(y - 1, 1), min(y + 1, height)
+            half = np.float32(0.5) if below - above == 2 else np.float32(1)
+            _linear_row(
+                first[y - 1], planes[WARPED, y], planes[WARPED, above], planes[WARPED, below], half, planes[U, y], planes[V, y],
+                planes[SLOPE_X, y], planes[SLOPE_Y, y], planes[REST, y], planes[INVERSE, y],
+            )  # fmt: skip
+
+
+@row_kernel
+def _warp_row(picture, height, width, y, u, v, places, part_x, part_y, warped):
+    """Bilinear, the border repeated outwards. Places first, values after: the loop with the scattered reads does nothing else."""
+    bottom, side = np.float32(height - 1), np.float32(width - 1)
+    stride = np.int32(width)
+    for x in range(width):
+        place_y = min(max(y + v[x], np.float32(0)), bottom)
+        place_x = min(max(np.float32(x) + u[x], np.float32(0)), side)
+        top = np.int32(min(place_y, bottom - np.float32(1)))
+        left = np.int32(min(place_x, side - np.float32(1)))
+        part_y[x] = place_y - np.float32(top)
+        part_x[x] = place_x - np.float32(left)
+        places[x] = top * stride + left
+    for x in range(width):
+        place = np.intp(places[x])  # unsigned below, or numba would look whether it is meant from the end
+        upper, upper_right = picture[np.uintp(place)], picture[np.uintp(place + 1)]
+        lower, lower_right = picture[np.uintp(place + width)], picture[np.uintp(place + width + 1)]
+        upper += part_x[x] * (upper_right - upper)
+        lower += part_x[x] * (lower_right - lower)
+        warped[x] = upper + part_y[x] * (lower - upper)
+
+
+@row_kernel
+def _linear_row(first, warped, above, below, half, u, v, slope_x, slope_y, rest, inverse):
+    width = len(first)
+    for x in range(width):
+        slope_y[x] = (below[x] - above[x]) * half
+    for x in range(1, width - 1):
+        slope_x[x] = (warped[x + 1] - warped[x - 1]) * np.float32(0.5)
+    slope_x[0] = warped[1] - warped[0]
+    slope_x[width - 1] = warped[width - 1] - warped[width - 2]
+    for x in range(width):
+        square = slope_x[x] * slope_x[x] + slope_y[x] * slope_y[x]
+        inverse[x] = np.float32(1) / (square if square >= FLAT else np.float32(1))
+        rest[x] = warped[x] - first[x] - slope_x[x] * u[x] - slope_y[x] * v[x]
+
+
+@kernel
+def change(planes, width):
+    """Sum of the squared differences of flow and WAS."""
+    total = 0.0
+    for row in range(1, planes.shape[1] - 1):
+        for part in range(2):
+            now, was = planes[U + part, row], planes[WAS_U + part, row]
+            squares = np.float32(0)
             for x in range(width):
-                row[x] += (picture[up, x] + picture[down, x]) * weights[i]
-        for x in range(small_width):
-            place = max((np.float32(x) + np.float32(0.5)) * np.float32(width / small_width) - np.float32(0.5), np.float32(0))
-            left = min(int(place), width - 1)
-            right = min(left + 1, width - 1)
-            part = place - np.float32(left)
-            column[y, x] = _blurred(row, left, weights) * (np.float32(1) - part) + _blurred(row, right, weights) * part
-    for y in range(small_height):
-        place = max((np.float32(y) + np.float32(0.5)) * np.float32(height / small_height) - np.float32(0.5), np.float32(0))
-        top = min(int(place), height - 1)
-        bottom = min(top + 1, height - 1)
-        part = place - np.float32(top)
-        for x in range(small_width):
-            out[y, x] = column[top, x] * (np.float32(1) - part) + column[bottom, x] * part
-
-
-@_jit
-def _blurred(row, x, weights):
-    width = len(row)
-    total = row[x] * weights[0]
-    for i in range(1, len(weights)):
-        total += (row[_mirror(x - i, width)] + row[_mirror(x + i, width)]) * weights[i]
+                squares += (now[x] - was[x]) * (now[x] - was[x])
+            total += squares
     return total
-
-
-@_jit
-def _mirror(place, size):
-    """The border pixel counts twice: -1 is 0, -2 is 1."""
-    if place < 0:
-        place = -1 - place
-    if place >= size:
-        place = 2 * size - 1 - place
-    return min(max(place, 0), size - 1)
-
-
-@_jit
-def grey(frame, out):
-    """Luminance in [0, 1] of RGB uint8 [H, W, 3], as ``skimage.color.rgb2gray`` weighs it."""
-    for y in range(frame.shape[0]):
-        for x in range(frame.shape[1]):
-            out[y, x] = (
-                np.float32(0.2125 / 255) * np.float32(frame[y, x, 0])
-                + np.float32(0.7154 / 255) * np.float32(frame[y, x, 1])
-                + np.float32(0.0721 / 255) * np.float32(frame[y, x, 2])
-            )

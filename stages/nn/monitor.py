@@ -63,7 +63,8 @@ class ContrastMonitor:
     ) -> None:
         """Take note of a step that has just been made; ``queue`` already holds its keys.
 
-        loss: scalar; logits: [N, A]; positives: bool [N, A]; valid: bool [A] or [N, A]; queries, keys: [N, D]; rate: of learning.
+        loss: scalar; logits: [N, A]; positives: bool [N, A]; valid: bool [A] or [N, A]; queries, keys: [N, D]; rate: of
+        learning.
         Raises UserError when the loss has become NaN or infinite.
         """
         now = torch.stack([loss, *similarities(logits, positives, valid, self.temperature), own_key_top1(logits, valid)])

@@ -51,7 +51,7 @@ class Ring(nn.Module):
 
     @torch.no_grad()
     def _write(self, entries: Mapping[str, Tensor]) -> None:
-        """Write a batch, buffer by buffer, in place of the oldest entries. Of one larger than the queue the last stay."""
+        """Write a batch, buffer by buffer, over the oldest entries. Of a batch larger than the queue the last stay."""
         n = min(len(entries["keys"]), self.size)
         slots = (torch.arange(n, device=self.keys.device) + self.pointer) % self.size
         for name, values in entries.items():
@@ -85,8 +85,8 @@ class KeyQueue(Ring):
 class DualQueue(Ring):
     """Keys of one view, each with the feature that a second network gave to the same clip in another view.
 
-    keys: float32 [size, dim]; others: float32 [size, other_dim]; sources, labels, videos: int64 [size], NOBODY in slots that were
-    never filled. Labels are there for reports only; videos are rows in the clips.
+    keys: float32 [size, dim]; others: float32 [size, other_dim]; sources, labels, videos: int64 [size], NOBODY in slots
+    that were never filled. Labels are there for reports only; videos are rows in the clips.
     """
 
     def __init__(self, size: int, dim: int, other_dim: int) -> None:

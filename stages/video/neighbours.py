@@ -69,8 +69,8 @@ def neighbours_picture(
 ) -> Any:
     """Matplotlib figure: a row a query; left the query itself, then its answers in a green (right) or red frame.
 
-    views: what is shown of each video, one strip below another; its RGB frames by default. asked, found: headings of the
-    query's column and of the answers'.
+    views: what is shown of each video, one strip below another; its RGB frames by default. asked, found: headings of
+    the query's column and of the answers'.
     """
     from matplotlib.figure import Figure
 
@@ -115,7 +115,7 @@ def _pictures(view: ViewReader, row: int, numbers: NDArray, last: int) -> NDArra
 
     # Each frame with the one after it, since the difference view is made of two.
     pairs = np.stack([numbers, np.minimum(numbers + 1, last)], axis=1)
-    read = torch.from_numpy(view.read(row, pairs.ravel())).unflatten(0, (-1, 2))
+    read = torch.tensor(view.read(row, pairs.ravel())).unflatten(0, (-1, 2))
     shown = denormalise(normalise(read.permute(0, 4, 1, 2, 3), view.view), view.view)
     return shown[:, :, 0].permute(0, 2, 3, 1).numpy()
 
