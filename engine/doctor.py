@@ -29,7 +29,7 @@ class Check:
 def checks(data_sets: dict[str, str]) -> Iterator[Check]:
     """All checks. ``data_sets``: data set name -> spec that needs it."""
     yield _python()
-    for package in ("torch", "torchvision", "av", "dvc", "mlflow", "pydantic"):
+    for package in ("torch", "torchvision", "av", "numba", "dvc", "mlflow", "pydantic"):
         yield _package(package)
     yield from _torch()
     yield from _codecs()

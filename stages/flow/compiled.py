@@ -28,9 +28,9 @@ kernel = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 """A function that Python calls; it lets other threads run."""
 
 row_kernel = njit(
-    cache=True, nogil=True, error_model="numpy", fastmath=FAST, forceinline=True, pipeline_class=_Apart
+    error_model="numpy", fastmath=FAST, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_Apart
 )
-"""A loop over a row, for calls by kernels. No array that it writes to may overlap with another of its arguments."""
+"""A loop over a row, for calls by kernels only. No array that it writes to may overlap with another of its arguments."""
 
 
 def padded(width: int) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 
-from stages.flow import dual_tvl1_kernel
+from stages.flow import dual_tvl1_kernel as kernel
+from stages.flow.compiled import aligned_zeros, padded, processed
+from stages.flow.median import MedianFilter
+from stages.flow.pairs import each_pair
+from stages.flow.pyramid import Taps, resample
 from stages.video.flow_spec import DualTvl1
 
 SMALLEST = 16
@@ -17,34 +20,11 @@ SMALLEST = 16
 def dual_tvl1_flow(frames: np.ndarray, config: DualTvl1, threads: int) -> np.ndarray:
     """Flow from each frame to the next.
 
-    frames: RGB, uint8 [T, H, W, 3]. Returns float32 [T - 1, H, W, 2]: (u, v) in pixels, u to the right, v down. The result does not depend on
-    ``threads``.
+    frames: RGB, uint8 [T, H, W, 3]. Returns float32 [T - 1, H, W, 2] (none for T = 0): (u, v) in pixels, u to the right, v down. The result
+    does not depend on ``threads``.
     """
-    pairs = len(frames) - 1
-    out = np.empty((max(pairs, 0), *frames.shape[1:3], 2), np.float32)
-    if pairs < 1:
-        return out
     sizes = level_sizes(*frames.shape[1:3], config)
-    local = threading.local()
-
-    def pyramid(frame: np.ndarray) -> list[np.ndarray]:
-        levels = [np.empty(sizes[0], np.float32)]
-        dual_tvl1_kernel.grey(frame, levels[0])
-        for size in sizes[1:]:
-            levels.append(np.empty(size, np.float32))
-            dual_tvl1_kernel.resize(levels[-2], 1 / config.scale_step, 1 / config.scale_step, np.float32(1), levels[-1])
-        return levels
-
-    def pair(number: int) -> None:
-        if not hasattr(local, "planes"):
-            local.planes = [np.zeros((dual_tvl1_kernel.PLANES, *size), np.float32) for size in sizes]
-        _solve(pyramids[number], pyramids[number + 1], local.planes, config)
-        out[number] = local.planes[0][:2].transpose(1, 2, 0)
-
-    with ThreadPoolExecutor(threads) as pool:
-        pyramids = list(pool.map(pyramid, frames))
-        list(pool.map(pair, range(pairs)))
-    return out
+    return each_pair(frames, threads, lambda frame: _pyramid(frame, sizes, config.scale_step), lambda: Solver(sizes, config))
 
 
 def level_sizes(height: int, width: int, config: DualTvl1) -> list[tuple[int, int]]:
@@ -58,27 +38,82 @@ def level_sizes(height: int, width: int, config: DualTvl1) -> list[tuple[int, in
     return sizes
 
 
-def _solve(first: list[np.ndarray], second: list[np.ndarray], planes: list[np.ndarray], config: DualTvl1) -> None:
-    """Coarse to fine; the flow is left in the first two of the full level's planes."""
-    planes[-1][:2] = 0
-    theta = np.float32(config.theta)
-    for level in reversed(range(len(planes))):
-        height, width = first[level].shape
-        if level + 1 < len(planes):
-            small_height, small_width = first[level + 1].shape
-            for part in range(2):
-                coarse, factor = planes[level + 1][part], np.float32(1 / config.scale_step)
-                dual_tvl1_kernel.resize(coarse, small_height / height, small_width / width, factor, planes[level][part])
-        dual_tvl1_kernel.solve_level(
-            first[level],
-            second[level],
-            planes[level],
-            config.warps,
-            config.inner_iterations,
-            config.outer_iterations,
-            config.median_filter,
-            np.float32(config.attachment * config.theta),
-            theta,
-            np.float32(config.tau / config.theta),
-            config.epsilon**2 * height * width,
-        )
+class Solver:
+    """Solves one pair after another in memory of its own."""
+
+    def __init__(self, sizes: list[tuple[int, int]], config: DualTvl1) -> None:
+        self._config = config
+        self._planes = [aligned_zeros(kernel.PLANES, height + 2, padded(width)) for height, width in sizes]
+        self._places = np.empty(sizes[0][1], np.int32)
+        self._weights = np.empty((8, sizes[0][1]), np.float32)
+        self._median = MedianFilter(config.median_filter, sizes[0][1])
+
+    def __call__(self, first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
+        """Pyramids of two frames, the full size first -> flow float32 [2 (u, v), H, W], valid until the next call."""
+        flow = np.zeros((2, *_size(first[-1])), np.float32)
+        for level in reversed(range(len(first))):
+            height, width = _size(first[level])
+            if level + 1 < len(first):
+                flow = np.stack([_resized(part, (height, width)) for part in flow]) * np.float32(1 / self._config.scale_step)
+            flow = self._solve_level(first[level], second[level], self._planes[level], flow)
+        return flow
+
+    def _solve_level(self, first: np.ndarray, second: np.ndarray, planes: np.ndarray, flow: np.ndarray) -> np.ndarray:
+        config = self._config
+        height, width = _size(first)
+        inside = np.s_[kernel.U : kernel.V + 1, 1 : height + 1, :width]
+        planes[inside] = flow
+        planes[kernel.ACROSS_U : kernel.DOWN_V + 1] = 0
+        reach, theta = np.float32(config.attachment * config.theta), np.float32(config.theta)
+        step, enough = np.float32(config.tau / config.theta), config.epsilon**2 * height * width
+        for _ in range(config.warps):
+            kernel.linearise(first, second, planes, self._places, self._weights)
+            for _ in range(config.outer_iterations):
+                if config.median_filter > 1:
+                    self._filter_flow(planes, width)
+                change = kernel.iterate(planes, width, processed(width), config.inner_iterations, reach, theta, step, enough)
+                if change <= enough:
+                    break
+        return np.ascontiguousarray(planes[inside])
+
+    def _filter_flow(self, planes: np.ndarray, width: int) -> None:
+        for part in (kernel.U, kernel.V):
+            planes[kernel.UNFILTERED] = planes[part]
+            self._median(planes[kernel.UNFILTERED], planes[part], width)
+
+
+def _pyramid(frame: np.ndarray, sizes: list[tuple[int, int]], scale_step: float) -> list[np.ndarray]:
+    """RGB uint8 [H, W, 3] -> grey levels and their slopes, as ``dual_tvl1_kernel.with_slopes`` lays them out, at all ``sizes``."""
+    grey = np.empty(sizes[0], np.float32)
+    kernel.grey(np.require(frame, requirements="CW"), grey)
+    levels = []
+    for size in sizes:
+        if levels:
+            grey = _resized(grey, size, 1 / scale_step)
+        margins = 2 * kernel.MARGIN
+        levels.append(np.zeros((3, size[0] + margins, size[1] + margins), np.float32))
+        kernel.with_slopes(grey, levels[-1])
+    return levels
+
+
+def _size(level: np.ndarray) -> tuple[int, int]:
+    return level.shape[1] - 2 * kernel.MARGIN, level.shape[2] - 2 * kernel.MARGIN
+
+
+def _resized(picture: np.ndarray, size: tuple[int, int], ratio: float | None = None) -> np.ndarray:
+    """float32 [H, W] at another size, bilinear without a blur. ratio: of old pixels to new; by default that of the sizes."""
+    rows, columns = (_taps(old, new, ratio or old / new) for old, new in zip(picture.shape, size))
+    out = np.empty(size, np.float32)
+    resample(picture, *rows, *columns, np.empty(picture.shape[1], np.float32), out)
+    return out
+
+
+@cache
+def _taps(old: int, new: int, ratio: float) -> Taps:
+    centres = np.clip((np.arange(new) + 0.5) * ratio - 0.5, 0, old - 1)
+    left = np.minimum(centres.astype(np.uintp), np.uintp(max(old - 2, 0)))
+    part = centres - left
+    return Taps(
+        np.stack([left, np.minimum(left + np.uintp(1), np.uintp(old - 1))], axis=1),
+        np.stack([1 - part, part], axis=1).astype(np.float32),
+    )

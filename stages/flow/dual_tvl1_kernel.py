@@ -1,183 +1,104 @@
-"""The kernel of TV-L1 as OpenCV's ``DualTVL1OpticalFlow`` solves it, for one pyramid level of one pair; numba, one thread.
+"""The kernels of OpenCV's scheme of TV-L1, for one level of one pair of pictures: numba, one thread, no memory but the planes.
 
 Unlike scikit-image's scheme it warps the slopes of the second picture instead of taking slopes of the warped one, reads between
-pixels with cubic polynomials, filters the flow by its median before each round of iterations, and ends a round when the flow has settled.
+pixels with cubic polynomials, and looks after each iteration whether the flow has settled, so that an iteration must end before the next.
+
+Planes are float32 [PLANES, H + 2, padded(W)]; the pixel (y, x) lies at (y + 1, x), but in ACROSS at (y + 1, x + 1). The row above a picture
+and the column to the left of ACROSS stay zero, and the flow below and to the right of it repeats its last row and column, so that no pixel
+is a special case of slope or divergence. What lies further right is processed, and never read by a pixel.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from stages.flow.compiled import kernel
+from stages.flow.compiled import kernel, row_kernel
 
-PLANES = 15
-"""u, v; their auxiliaries; four duals; the warped slopes, their square, rest; slopes of the second picture; scratch."""
+U, V = 0, 1
+"""The flow."""
+ACROSS_U, ACROSS_V, DOWN_U, DOWN_V = 2, 3, 4, 5
+"""The dual variables of slopes to the right and downwards."""
+SLOPE_X, SLOPE_Y, REST, INVERSE = 6, 7, 8, 9
+"""Brightness error to first order = REST + SLOPE_X u + SLOPE_Y v; INVERSE is that of the squared slope."""
+UNFILTERED = 10
+PLANES = 11
 
-FLAT = np.float32(1.1920929e-07)
+MARGIN = 4
+"""Zeros around a stored picture: to OpenCV there is nothing outside of it, and the cubic polynomials reach two pixels."""
+FLAT = np.float32(np.finfo(np.float32).eps)
+"""Squared slopes are taken to be at least this."""
 CUBIC = np.float32(-0.75)
-"""Slope parameter of the cubic polynomials. They are taken at the exact place; OpenCV before version 5 rounds it to 1/32 pixel."""
+"""Parameter of the cubic polynomials: their slope at the distance of a pixel."""
+
 
 @kernel
-def solve_level(first, second, work, warps, inner, outer, median, reach, theta, step, enough):
-    """Improve the flow in ``work[0]`` and ``work[1]``. All planes are float32 [H, W].
+def iterate(planes, width, length, iterations, reach, theta, step, enough):
+    """Data step, flow from the duals, duals from the flow: until the flow has settled, at most ``iterations`` times.
 
-    reach: lambda x theta. step: tau / theta. enough: the sum of squared changes at which a round ends.
+    length: pixels of a row to process, from ``width`` up. reach: lambda x theta. step: tau / theta. Returns the sum of squared changes in
+    the last iteration, which is the first where it is at most ``enough``.
     """
-    height, width = first.shape
-    work[4:8] = 0
-    _slopes(second, work[12], work[13])
-    for warp in range(warps):
-        _warp(first, second, work)
-        change = np.inf
-        for round in range(outer):
-            if change <= enough:
-                break
-            if median > 1:
+    height = planes.shape[1] - 2
+    for _ in range(iterations):
+        change = 0.0
+        for row in range(1, height + 2):
+            if row <= height:
+                change += _flow_row(
+                    length, width, planes[U, row], planes[V, row], planes[SLOPE_X, row], planes[SLOPE_Y, row],
+                    planes[REST, row], planes[INVERSE, row], planes[ACROSS_U, row], planes[ACROSS_V, row],
+                    planes[DOWN_U, row], planes[DOWN_V, row], planes[DOWN_U, row - 1], planes[DOWN_V, row - 1], reach, theta,
+                )  # fmt: skip
+                _repeat_border(planes, row, width)
+            if row > 1:
                 for part in range(2):
-                    work[14] = work[part]
-                    _median(work[14], work[part], median)
-            for iteration in range(inner):
-                if change <= enough:
-                    break
-                for y in range(height):
-                    _data_row(
-                        work[0, y], work[1, y], work[2, y], work[3, y],
-                        work[8, y], work[9, y], work[10, y], work[11, y], reach,
+                    flow = U + part
+                    _dual_row(
+                        length, planes[flow, row - 1], planes[flow, row], planes[ACROSS_U + part, row - 1],
+                        planes[DOWN_U + part, row - 1], step,
                     )  # fmt: skip
-                change = 0.0
-                for part in range(2):
-                    for y in range(height):
-                        above = max(y - 1, 0)
-                        change += _flow_row(
-                            work[part, y], work[2 + part, y], work[4 + 2 * part, y], work[5 + 2 * part, y],
-                            work[5 + 2 * part, above], theta if y else np.float32(0), theta,
-                        )  # fmt: skip
-                    for y in range(height):
-                        below = min(y + 1, height - 1)
-                        _dual_row(work[part, y], work[part, below], work[4 + 2 * part, y], work[5 + 2 * part, y], step)
+        if change <= enough:
+            break
+    return change
 
 
-@kernel
-def _data_row(u, v, aux_u, aux_v, slope_x, slope_y, square, rest, reach):
-    """Threshold step (Zach et al., eq. 15), branch-free."""
-    for x in range(len(u)):
-        error = rest[x] + slope_x[x] * u[x] + slope_y[x] * v[x]
-        share = min(max(error / max(square[x], FLAT), -reach), reach)
-        share = share if square[x] > FLAT or abs(error) > reach * square[x] else np.float32(0)
-        aux_u[x] = u[x] - slope_x[x] * share
-        aux_v[x] = v[x] - slope_y[x] * share
+@row_kernel
+def _repeat_border(planes, row, width):
+    for part in range(U, V + 1):
+        planes[part, row, width] = planes[part, row, width - 1]
+        if row == planes.shape[1] - 2:
+            _copy_row(width + 1, planes[part, row], planes[part, row + 1])
 
 
-@kernel
-def _flow_row(flow, auxiliary, across, down, down_above, theta_above, theta):
-    """The flow becomes the auxiliary plus theta times the divergence of the duals; returns the sum of squared changes."""
+@row_kernel
+def _copy_row(length, source, target):
+    for x in range(length):
+        target[x] = source[x]
+
+
+@row_kernel
+def _flow_row(
+    length, width, u, v, slope_x, slope_y, rest, inverse, across_u, across_v, down_u, down_v, above_u, above_v, reach, theta
+):
+    """Move the flow along the slope to where the brightness fits, then by the divergence; returns the sum of squared changes."""
     total = np.float32(0)
-    new = auxiliary[0] + theta * (across[0] + down[0]) - theta_above * down_above[0]
-    total += (new - flow[0]) * (new - flow[0])
-    flow[0] = new
-    for x in range(1, len(flow)):
-        new = auxiliary[x] + theta * (across[x] - across[x - 1] + down[x]) - theta_above * down_above[x]
-        total += (new - flow[x]) * (new - flow[x])
-        flow[x] = new
+    for x in range(length):
+        error = (rest[x] + slope_x[x] * u[x] + slope_y[x] * v[x]) * inverse[x]
+        error = min(max(error, -reach), reach)
+        change_u = theta * (across_u[x + 1] - across_u[x] + down_u[x] - above_u[x]) - slope_x[x] * error
+        change_v = theta * (across_v[x + 1] - across_v[x] + down_v[x] - above_v[x]) - slope_y[x] * error
+        u[x] += change_u
+        v[x] += change_v
+        total += change_u * change_u + change_v * change_v if x < width else np.float32(0)
     return total
 
 
-@kernel
-def _dual_row(flow, below, across, down, step):
-    last = len(flow) - 1
-    for x in range(last):
+@row_kernel
+def _dual_row(length, flow, below, across, down, step):
+    for x in range(length):
         right_slope, down_slope = flow[x + 1] - flow[x], below[x] - flow[x]
         share = np.float32(1) / (np.float32(1) + step * np.sqrt(right_slope * right_slope + down_slope * down_slope))
-        across[x] = (across[x] + step * right_slope) * share
+        across[x + 1] = (across[x + 1] + step * right_slope) * share
         down[x] = (down[x] + step * down_slope) * share
-    down_slope = below[last] - flow[last]
-    share = np.float32(1) / (np.float32(1) + step * abs(down_slope))
-    across[last] = across[last] * share
-    down[last] = (down[last] + step * down_slope) * share
-
-
-@kernel
-def _slopes(picture, slope_x, slope_y):
-    """Half of the difference of both neighbours; at the border of the pixel itself and its one neighbour."""
-    height, width = picture.shape
-    for y in range(height):
-        above, below = max(y - 1, 0), min(y + 1, height - 1)
-        for x in range(width):
-            slope_y[y, x] = np.float32(0.5) * (picture[below, x] - picture[above, x])
-            slope_x[y, x] = np.float32(0.5) * (picture[y, min(x + 1, width - 1)] - picture[y, max(x - 1, 0)])
-
-
-@kernel
-def _warp(first, second, work):
-    """Second picture and its slopes at each pixel plus its flow; square of the slopes, and rest of the brightness error."""
-    height, width = first.shape
-    across, down = np.empty(4, np.float32), np.empty(4, np.float32)
-    for y in range(height):
-        for x in range(width):
-            place_x, place_y = np.float32(x) + work[0, y, x], np.float32(y) + work[1, y, x]
-            left, top = np.floor(place_x), np.floor(place_y)
-            _cubic(place_x - left, across)
-            _cubic(place_y - top, down)
-            left, top = int(left) - 1, int(top) - 1
-            value, slope_x, slope_y = np.float32(0), np.float32(0), np.float32(0)
-            for i in range(4):
-                for j in range(4):
-                    if 0 <= top + i < height and 0 <= left + j < width:  # outside the picture there is nothing: 0
-                        weight = down[i] * across[j]
-                        value += weight * second[top + i, left + j]
-                        slope_x += weight * work[12, top + i, left + j]
-                        slope_y += weight * work[13, top + i, left + j]
-            work[8, y, x], work[9, y, x] = slope_x, slope_y
-            work[10, y, x] = slope_x * slope_x + slope_y * slope_y
-            work[11, y, x] = value - slope_x * work[0, y, x] - slope_y * work[1, y, x] - first[y, x]
-
-
-@kernel
-def _cubic(part, weights):
-    """Weights of the pixels at -1, 0, 1 and 2 for a place ``part`` of the way from 0 to 1."""
-    after = part + np.float32(1)
-    before = np.float32(1) - part
-    weights[0] = ((CUBIC * after - np.float32(5) * CUBIC) * after + np.float32(8) * CUBIC) * after - np.float32(4) * CUBIC
-    weights[1] = ((CUBIC + np.float32(2)) * part - (CUBIC + np.float32(3))) * part * part + np.float32(1)
-    weights[2] = ((CUBIC + np.float32(2)) * before - (CUBIC + np.float32(3))) * before * before + np.float32(1)
-    weights[3] = np.float32(1) - weights[0] - weights[1] - weights[2]
-
-
-@kernel
-def _median(source, target, side):
-    """Median of side x side neighbours, the border repeated outwards."""
-    height, width = source.shape
-    reach, count = side // 2, side * side
-    values = np.empty(count, np.float32)
-    for y in range(height):
-        for x in range(width):
-            for i in range(count):
-                value = source[
-                    min(max(y + i // side - reach, 0), height - 1), min(max(x + i % side - reach, 0), width - 1)
-                ]
-                place = i
-                while place > 0 and values[place - 1] > value:
-                    values[place] = values[place - 1]
-                    place -= 1
-                values[place] = value
-            target[y, x] = values[count // 2]
-
-
-@kernel
-def resize(picture, scale_y, scale_x, factor, out):
-    """Bilinear without a blur, times ``factor``; pixel y of ``out`` has its centre at (y + 0.5) * scale_y of the picture."""
-    height, width = picture.shape
-    for y in range(out.shape[0]):
-        place_y = min(max((y + 0.5) * scale_y - 0.5, 0.0), height - 1.0)
-        top = int(place_y)
-        bottom, part_y = min(top + 1, height - 1), np.float32(place_y - top)
-        for x in range(out.shape[1]):
-            place_x = min(max((x + 0.5) * scale_x - 0.5, 0.0), width - 1.0)
-            left = int(place_x)
-            right, part_x = min(left + 1, width - 1), np.float32(place_x - left)
-            upper = picture[top, left] + part_x * (picture[top, right] - picture[top, left])
-            lower = picture[bottom, left] + part_x * (picture[bottom, right] - picture[bottom, left])
-            out[y, x] = (upper + part_y * (lower - upper)) * factor
 
 
 @kernel
@@ -185,5 +106,94 @@ def grey(frame, out):
     """Luminance in whole levels of 0 to 255 of RGB uint8 [H, W, 3], with OpenCV's weights and rounding."""
     for y in range(frame.shape[0]):
         for x in range(frame.shape[1]):
-            red, green, blue = np.int64(frame[y, x, 0]), np.int64(frame[y, x, 1]), np.int64(frame[y, x, 2])
+            red, green, blue = np.int32(frame[y, x, 0]), np.int32(frame[y, x, 1]), np.int32(frame[y, x, 2])
             out[y, x] = np.float32((red * 9798 + green * 19235 + blue * 3735 + 16384) >> 15)
+
+
+@kernel
+def with_slopes(picture, out):
+    """Picture [H, W] -> itself and its slopes to the right and downwards, in zeros: [3, H + 2 MARGIN, W + 2 MARGIN].
+
+    Slopes are half of the difference of both neighbours; at the border of the pixel itself and its one neighbour.
+    """
+    height, width = picture.shape
+    for y in range(height):
+        above, below = picture[max(y - 1, 0)], picture[min(y + 1, height - 1)]
+        row = out[:, y + MARGIN]
+        for x in range(width):
+            row[0, x + MARGIN] = picture[y, x]
+            row[1, x + MARGIN] = np.float32(0.5) * (picture[y, min(x + 1, width - 1)] - picture[y, max(x - 1, 0)])
+            row[2, x + MARGIN] = np.float32(0.5) * (below[x] - above[x])
+
+
+@kernel
+def linearise(first, second, planes, places, weights):
+    """Second picture and its slopes read where the flow points to; the brightness error to first order around that.
+
+    first, second: as from ``with_slopes``. places: int32 [at least W]; weights: float32 [8, at least W]: scratch.
+    """
+    height, width = first.shape[1] - 2 * MARGIN, first.shape[2] - 2 * MARGIN
+    flat = second.reshape(3, second[0].size)
+    for y in range(height):
+        row = y + 1
+        _place_row(width, np.float32(y), height, planes[U, row], planes[V, row], places, weights)
+        for part, target in ((0, REST), (1, SLOPE_X), (2, SLOPE_Y)):
+            _read_row(width, flat[part], second.shape[2], places, weights, planes[target, row])
+        _linear_row(
+            width, first[0, y + MARGIN, MARGIN:], planes[U, row], planes[V, row],
+            planes[SLOPE_X, row], planes[SLOPE_Y, row], planes[REST, row], planes[INVERSE, row],
+        )  # fmt: skip
+
+
+@row_kernel
+def _place_row(width, y, height, u, v, places, weights):
+    """For each pixel of the row, where the 4 x 4 pixels begin that it is read from, and their weights: 4 across, 4 down."""
+    stride = np.int32(width + 2 * MARGIN)
+    for x in range(width):
+        place_x, place_y = np.float32(x) + u[x], y + v[x]
+        left, top = np.floor(place_x), np.floor(place_y)
+        part_x, part_y = place_x - left, place_y - top
+        left = min(max(left, np.float32(-3)), np.float32(width + 1))  # all four are in the margin there, and further out
+        top = min(max(top, np.float32(-3)), np.float32(height + 1))
+        places[x] = (np.int32(top) + np.int32(MARGIN - 1)) * stride + np.int32(left) + np.int32(MARGIN - 1)
+        for begin, part in ((0, part_x), (4, part_y)):
+            before = np.float32(1) - part
+            one, two = _outer(part), _inner(part)
+            three = _inner(before)
+            weights[begin, x], weights[begin + 1, x], weights[begin + 2, x] = one, two, three
+            weights[begin + 3, x] = np.float32(1) - one - two - three
+
+
+@row_kernel
+def _inner(distance):
+    """Weight of a pixel at a distance from 0 to 1."""
+    return ((CUBIC + np.float32(2)) * distance - (CUBIC + np.float32(3))) * distance * distance + np.float32(1)
+
+
+@row_kernel
+def _outer(distance):
+    """Weight of a pixel at a distance of 1 + ``distance``, from 1 to 2."""
+    return ((CUBIC * distance - np.float32(2) * CUBIC) * distance + CUBIC) * distance
+
+
+@row_kernel
+def _read_row(width, picture, stride, places, weights, out):
+    for x in range(width):
+        place = np.uintp(places[x])  # unsigned, or numba would look whether it is meant from the end
+        total = np.float32(0)
+        for i in range(4):
+            line = np.float32(0)
+            for j in range(4):
+                line += weights[j, x] * picture[place + np.uintp(j)]
+            total += weights[4 + i, x] * line
+            place += np.uintp(stride)
+        out[x] = total
+
+
+@row_kernel
+def _linear_row(width, first, u, v, slope_x, slope_y, rest, inverse):
+    """rest: holds the warped picture, and is replaced."""
+    for x in range(width):
+        square = slope_x[x] * slope_x[x] + slope_y[x] * slope_y[x]
+        inverse[x] = np.float32(1) / max(square, FLAT)
+        rest[x] = rest[x] - first[x] - slope_x[x] * u[x] - slope_y[x] * v[x]

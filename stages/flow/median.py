@@ -66,34 +66,35 @@ def _filter(source, target, width, reach, steps, outcome, window):
     for y in range(height):
         number = 0
         for down in range(-reach, reach + 1):
-            row = source[min(max(y + down, 0), height - 1) + 1]
+            row = min(max(y + down, 0), height - 1) + 1
             for right in range(-reach, reach + 1):
-                _shift(row, right, width, window[number])
+                _shift(width, source[row], right, window[number])
                 number += 1
-        for number in range(len(steps)):
-            one, other, smaller, greater = steps[number]
-            _order(width, window[one], window[other], window[smaller], window[greater])
-        target[y + 1, :width] = window[outcome, :width]
-
-
-@kernel
-def _shift(row, right, width, out):
-    """out[x] = row[x + right], its ends repeated."""
-    first, last = min(max(-right, 0), width), max(min(width, width - right), 0)
-    if first < last:
-        _copy(last - first, row[first + right : last + right], out[first:last])
-    out[:first] = row[0]
-    out[max(first, last) : width] = row[width - 1]
+        for step in range(len(steps)):
+            _order(width, window[steps[step, 0]], window[steps[step, 1]], window[steps[step, 2]], window[steps[step, 3]])
+        _shift(width, window[outcome], 0, target[y + 1])
 
 
 @row_kernel
-def _copy(count, source, target):
-    for x in range(count):
+def _shift(width, source, right, target):
+    """target[x] = source[x + right], the ends of the row repeated."""
+    first, last = min(max(-right, 0), width), max(min(width, width - right), 0)
+    for x in range(first):
+        target[x] = source[0]
+    if first < last:
+        _copy(last - first, source[first + right :], target[first:])
+    for x in range(max(first, last), width):
+        target[x] = source[width - 1]
+
+
+@row_kernel
+def _copy(length, source, target):
+    for x in range(length):
         target[x] = source[x]
 
 
 @row_kernel
-def _order(width, one, other, smaller, greater):
-    for x in range(width):
+def _order(length, one, other, smaller, greater):
+    for x in range(length):
         smaller[x] = min(one[x], other[x])
         greater[x] = max(one[x], other[x])

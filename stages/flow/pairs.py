@@ -36,7 +36,7 @@ def each_pair(
         first = prepare(frames[start])
         for number in range(start, min(start + run, pairs)):
             second = prepare(frames[number + 1])
-            out[number] = np.moveaxis(local.solve(first, second), 0, -1)
+            out[number, ..., 0], out[number, ..., 1] = local.solve(first, second)
             first = second
 
     with ThreadPoolExecutor(threads) as pool:

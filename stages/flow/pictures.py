@@ -60,7 +60,9 @@ def histogram(clips: Clips, flows: Flows) -> Figure:
     axes = figure.subplots()
     axes.stairs(counts / counts.sum(), edges, fill=True, color="#4c78a8")
     axes.axvline(flows.bound, color="#d73027", linewidth=1)
-    axes.annotate("bound of a component", (flows.bound, 0.6), xycoords=("data", "axes fraction"), rotation=90, fontsize=8, ha="right")
+    axes.annotate(
+        "bound of a component", (flows.bound, 0.96), xycoords=("data", "axes fraction"), rotation=90, fontsize=8, ha="right", va="top"
+    )
     axes.set(yscale="log", xlabel="length of a vector [pixels a frame]", ylabel="share of vectors")
     axes.set_title(f"{len(rows)} videos, 4 fields of each", fontsize=9, loc="left")
     return figure
@@ -68,7 +70,8 @@ def histogram(clips: Clips, flows: Flows) -> Figure:
 
 def _show(axes: Axes, picture: np.ndarray, title: str) -> None:
     axes.imshow(picture)
-    axes.set_axis_off()
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("#cccccc")
     axes.set_title(title.replace("$", r"\$").replace("_", " "), fontsize=8, loc="left")
 
 

@@ -13,7 +13,7 @@ from stages.video.flow_spec import Tvl1
 
 
 class Taps(NamedTuple):
-    """How a row of pixels becomes a shorter one: ``new[i] = sum over k of weights[i, k] * old[places[i, k]]``."""
+    """How pixels become a row of another length: ``new[i] = sum over k of weights[i, k] * old[places[i, k]]``."""
 
     places: np.ndarray
     weights: np.ndarray
@@ -34,7 +34,7 @@ def pyramid(frame: np.ndarray, sizes: list[tuple[int, int]], downscale: float) -
     for (height, width), (small_height, small_width) in zip(sizes, sizes[1:]):
         rows, columns = _taps(height, small_height, downscale), _taps(width, small_width, downscale)
         smaller = np.empty((small_height, small_width), np.float32)
-        reduce(levels[-1], *rows, *columns, np.empty(width, np.float32), smaller)
+        resample(levels[-1], *rows, *columns, np.empty(width, np.float32), smaller)
         levels.append(smaller)
     return levels
 
@@ -77,8 +77,8 @@ def grey(frame, out):
 
 
 @kernel
-def reduce(picture, row_places, row_weights, column_places, column_weights, row, out):
-    """``picture`` [H, W] at a smaller size, into ``out``. row: float32 [W], scratch."""
+def resample(picture, row_places, row_weights, column_places, column_weights, row, out):
+    """``picture`` [H, W] at another size, into ``out``: rows and columns as ``Taps`` tell. row: float32 [W], scratch."""
     for y in range(out.shape[0]):
         row[:] = 0
         for k in range(row_places.shape[1]):

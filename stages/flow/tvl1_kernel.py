@@ -54,19 +54,19 @@ def iterate(planes, width, length, iterations, reach, pull, remember):
                     length, planes[U, row], planes[V, row], planes[SLOPE_X, row], planes[SLOPE_Y, row],
                     planes[REST, row], planes[INVERSE, row], planes[AUX_U, row], planes[AUX_V, row], reach,
                 )  # fmt: skip
-                _repeat_border(planes, AUX_U, row, width, height)
+                _repeat_border(planes, AUX_U, row, width)
                 if k == 0 and remember:
-                    planes[WAS_U, row] = planes[AUX_U, row]
-                    planes[WAS_V, row] = planes[AUX_V, row]
+                    _copy_row(length, planes[AUX_U, row], planes[WAS_U, row])
+                    _copy_row(length, planes[AUX_V, row], planes[WAS_V, row])
             if 1 <= row - 1 <= height:
                 _dual_rows(planes, AUX_U, HALF_U, row - 1, length, pull)
-                _repeat_border(planes, HALF_U, row - 1, width, height)
+                _repeat_border(planes, HALF_U, row - 1, width)
             if 1 <= row - 2 <= height:
                 _dual_rows(planes, HALF_U, U, row - 2, length, pull)
-                _repeat_border(planes, U, row - 2, width, height)
+                _repeat_border(planes, U, row - 2, width)
 
 
-@kernel
+@row_kernel
 def _dual_rows(planes, source, target, row, length, pull):
     """A dual step of a row of u and of v: slopes are those of plane ``source``, the flow goes to ``target``."""
     for part in range(2):
@@ -76,12 +76,18 @@ def _dual_rows(planes, source, target, row, length, pull):
         )  # fmt: skip
 
 
-@kernel
-def _repeat_border(planes, part, row, width, height):
+@row_kernel
+def _repeat_border(planes, part, row, width):
     for plane in range(part, part + 2):
         planes[plane, row, width] = planes[plane, row, width - 1]
-        if row == height:
-            planes[plane, row + 1] = planes[plane, row]
+        if row == planes.shape[1] - 2:
+            _copy_row(width + 1, planes[plane, row], planes[plane, row + 1])
+
+
+@row_kernel
+def _copy_row(length, source, target):
+    for x in range(length):
+        target[x] = source[x]
 
 
 @row_kernel
