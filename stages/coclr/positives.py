@@ -35,9 +35,10 @@ def positive_columns(
     without a dropped own key where ``own_positive.becomes`` is ignored; in CoCLR's code it stays, and is pushed away
     like a negative. S and M do not overlap, as siblings are never mined.
 
-    mined, siblings: bool [N, K]; filled: bool [K]; dropped: bool [N]. Returns two masks, bool [N, 1 + K].
+    mined, siblings: bool [N, K], of filled slots only; filled: bool [K]; dropped: bool [N]. Returns two masks,
+    bool [N, 1 + K].
     """
-    others = (mined | siblings if same_source == "positive" else mined) & filled
+    others = mined | siblings if same_source == "positive" else mined
     leaves = (dropped & others.any(1))[:, None]
     ignored = own_positive.kind == "drop" and own_positive.becomes == "ignored"
     own = ~leaves if ignored else torch.ones_like(leaves)

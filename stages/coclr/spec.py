@@ -63,9 +63,9 @@ class CoTraining(Strict):
     own_positive: OwnPositive = Field(default=Drop(), description="Whether a query's own key is one of its positives.")
     same_source: Literal["positive", "negative", "ignore"] = Field(
         default="positive",
-        description="Queued clips of the query's own source video (`group` in the data). positive: in the numerator, "
-        "as in CoCLR's code; where the clips of a source are of one class, as in UCF101, this brings in labels. negative: "
-        "in the denominator alone, like any other clip. ignore: in neither. They are never mined.",
+        description="Queued clips of the query's own source video (`group` in the data), which are never mined. "
+        "positive: in the numerator, as in CoCLR's code; where the clips of a source are of one class, as in UCF101, "
+        "it brings in labels. negative: in the denominator alone, like any other clip. ignore: in neither.",
     )
     fill: Literal["wait", "train"] = Field(
         default="wait",

@@ -119,7 +119,7 @@ def steps_without_training(config: Config, total: int) -> int:
     if waits >= total:
         raise UserError(
             f"a queue of {config.queue} keys is full after {waits} batches of {config.schedule.batch}, but the "
-            f"half-cycle has only {total}: nothing would be trained. Make queue smaller, schedule.epochs larger, or set "
-            "fill to train"
+            f"half-cycle has only {total}: nothing would be trained. Make queue smaller or schedule.epochs larger, or "
+            "set fill to train"
         )
     return waits

@@ -57,7 +57,8 @@ def test_each_line_shows_the_means_of_its_rows_in_order():
     points = drawn(axis)
     assert points["RGB"] == [(0, pytest.approx(45)), (1, pytest.approx(50)), (2, pytest.approx(70))]
     assert points["RGB, paper"] == [(0, 46.8), (2, 70.2)] and "flow, paper" not in points
-    assert points["flow"][0] == (0, pytest.approx(90)) and math.isnan(points["flow"][1][1])  # not run: the line is broken
+    assert points["flow"][0] == (0, pytest.approx(90))
+    assert math.isnan(points["flow"][1][1])  # not run: the line is broken
     assert {y for _, y in points["chance"]} == {12.5}
     assert [label.get_text() for label in axis.get_xticklabels()] == ["InfoNCE", "cycle 1", "cycle 2"]
     assert [c.lines[0].get_color() for c in axis.containers] == list(COLOURS[:2])
@@ -78,7 +79,8 @@ def test_points_have_the_names_of_rows_that_lines_share():
 
 
 def test_mistakes_are_explained():
-    assert "line 'RGB': 'co.rbg' is no row of this table. Did you mean 'co.rgb'?" in errors(lines={"RGB": ["co.rbg"]})["lines",]
+    words = "line 'RGB': 'co.rbg' is no row of this table. Did you mean 'co.rgb'?"
+    assert words in errors(lines={"RGB": ["co.rbg"]})["lines",]
     assert "line 'RGB' has no rows" in errors(lines={"RGB": []})["lines",]
     assert "2 steps are named, but the longest line has 3 rows" in errors(steps=["a", "b"])["steps",]
     assert "the longest line has 0 rows" in errors(lines={}, steps=["a"])["steps",]

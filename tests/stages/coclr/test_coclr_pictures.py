@@ -55,8 +55,8 @@ def test_a_cell_shows_both_views_one_below_the_other(clips):
     cells = [np.asarray(ax.images[0].get_array()) for ax in figure.axes if ax.axison]
     assert {cell.shape for cell in cells} == {(2 * SIDE + 2, 3 * SIDE + 4, 3)}
     colours = [cell[SIDE + 2 + SIDE // 2, SIDE // 2].tolist() for cell in cells]
-    # to the right red, to the left cyan, no motion white, down yellow: the wheel's colours, a row of cells after the other
-    assert [[round(c / 255) for c in colour] for colour in colours] == [[1, 0, 0], [0, 1, 1], [1, 1, 1], [1, 1, 1], [1, 1, 0]]
+    red, cyan, white, yellow = [1, 0, 0], [0, 1, 1], [1, 1, 1], [1, 1, 0]  # to the right, to the left, still, down
+    assert [[round(c / 255) for c in colour] for colour in colours] == [red, cyan, white, white, yellow]
     alone = figure_of(clips, [ViewReader(Rgb(), clips)])
     assert np.array_equal(cells[0][:SIDE], np.asarray(alone.axes[0].images[0].get_array()))
 
@@ -78,7 +78,8 @@ def test_differences_are_of_neighbouring_frames(clips):
 
 def test_nothing_mined_is_no_picture(clips):
     assert mined_picture(clips, torch.full((4, 2), -1), torch.zeros(4, 2), [ViewReader(Rgb(), clips)], "flow") is None
-    assert mined_picture(clips, torch.zeros(4, 0, dtype=torch.int64), torch.zeros(4, 0), [ViewReader(Rgb(), clips)], "x") is None
+    none = torch.zeros(4, 0, dtype=torch.int64), torch.zeros(4, 0)
+    assert mined_picture(clips, *none, [ViewReader(Rgb(), clips)], "flow") is None
 
 
 def test_the_first_batch_as_networks_see_it(clips):

@@ -47,7 +47,7 @@ def test_views_take_turns_and_mine_with_the_latest_network_of_the_other():
     plan = Plan(study({}))
     order = [name for name, stage in plan.stages.items() if stage.kind == "coclr"]
     assert order == ["demo.m.c1.rgb.s0", "demo.m.c1.motion.s0", "demo.m.c2.rgb.s0", "demo.m.c2.motion.s0"]
-    inputs = {name: {role: s.stage for role, s in plan.stages[name].inputs.items() if role != "clips"} for name in order}
+    inputs = {name: {r: s.stage for r, s in plan.stages[name].inputs.items() if r != "clips"} for name in order}
     assert inputs == {
         "demo.m.c1.rgb.s0": {"init": "demo.a.s0", "miner": "demo.b.s0"},
         "demo.m.c1.motion.s0": {"init": "demo.b.s0", "miner": "demo.m.c1.rgb.s0"},
@@ -55,7 +55,8 @@ def test_views_take_turns_and_mine_with_the_latest_network_of_the_other():
         "demo.m.c2.motion.s0": {"init": "demo.m.c1.motion.s0", "miner": "demo.m.c2.rgb.s0"},
     }
     config = plan.stages["demo.m.c2.motion.s0"].config
-    assert (config.view_name, config.view.kind, config.other_name, config.other.kind) == ("motion", "difference", "rgb", "rgb")
+    assert (config.view_name, config.view.kind) == ("motion", "difference")
+    assert (config.other_name, config.other.kind) == ("rgb", "rgb")
     assert all(plan.stages[name].inputs["clips"] == plan.data for name in order)
 
 
@@ -95,7 +96,8 @@ def test_each_view_may_have_a_schedule_of_its_own():
 
 
 def test_cycles_change_the_graph_and_topk_does_not():
-    plans = {name: Plan(study(fields)).stages for name, fields in {"one": {"cycles": 1}, "two": {}, "k": {"topk": 1}}.items()}
+    specs = {"one": {"cycles": 1}, "two": {}, "k": {"topk": 1}}
+    plans = {name: Plan(study(fields)).stages for name, fields in specs.items()}
     assert set(plans["one"]) < set(plans["two"]) == set(plans["k"])
     for name in plans["one"]:  # what the cycles have in common is the same, so that nothing runs again
         assert plans["one"][name].content == plans["two"][name].content
@@ -110,8 +112,8 @@ FLOW = {"kind": "flow"}
     "coclr, starts, changes, path, words",
     [
         ({"init": {"rgb": "a", "flwo": "b"}}, {}, {}, ("init", "flwo"), "no view 'flwo'"),
-        ({"init": {"rgb": "a", "motion": "a"}}, {}, {}, ("init", "motion"), "model 'a' encodes view 'rgb', this one 'motion'"),
-        ({}, {"a": {"method": "infonce", "encoder": {"kind": "s3d"}}}, {}, ("init", "rgb"), "has encoder s3d, this one narrow 8"),
+        ({"init": {"rgb": "a", "motion": "a"}}, {}, {}, ("init", "motion"), "model 'a' encodes view 'rgb'"),
+        ({}, {"a": {"method": "infonce", "encoder": {"kind": "s3d"}}}, {}, ("init", "rgb"), "'a' has encoder s3d"),
         ({}, {"a": {"method": "infonce", "dim": 16}}, {}, ("init", "rgb"), "dim is 128, that of model 'a' is 16"),
         ({"topk": 99, "queue": 64}, {}, {}, ("topk",), "99 positives cannot be mined from a queue of 64"),
         ({"queue": 16}, {}, {}, ("queue",), "queue has 16 keys, fewer than a batch of 32"),

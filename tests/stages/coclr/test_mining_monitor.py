@@ -81,7 +81,7 @@ def test_an_epoch_by_hand():
             "mined_similarity_other": 0.5,
         }
     )
-    assert monitor.mined[3].tolist() == [10, 12] and monitor.mined[4].tolist() == [12, -1] and monitor.mined[7].tolist() == [-1, -1]
+    assert [monitor.mined[row].tolist() for row in (3, 4, 7)] == [[10, 12], [12, -1], [-1, -1]]
 
 
 def test_what_is_mined_again_of_what_could_be():
