@@ -1,6 +1,7 @@
-"""How the kernels of optical flow are compiled: by numba, on first use, and kept beside the source for the next process.
+"""How the kernels of optical flow are compiled: by numba, on first use, and kept beside the source.
 
-A compiled function calls only others of its own file: numba looks at no other when it decides whether what it kept is still right.
+A compiled function calls only others of its own file: numba looks at no other file when it decides whether
+what it kept is still right.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 """Freedoms of floating-point arithmetic that are taken; infinity and NaN keep their meaning."""
 
 LANES = 16
-"""Rows are processed in multiples of this many pixels, so that no vector loop, two vectors unrolled, has a rest."""
+"""Rows are processed in multiples of so many pixels: two vectors of eight, so that unrolled loops have no rest."""
 
 
 class _Apart(Compiler):
-    """Array arguments do not overlap: without that, each call compares all their addresses before its loop may use vectors."""
+    """Arrays that a function gets do not overlap. If that is not said, a loop over a row first compares all their
+    addresses, or does without vectors."""
 
     def define_pipelines(self) -> list:
         self.state.flags.noalias = True
@@ -28,9 +30,19 @@ kernel = njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 """A function that Python calls; it lets other threads run."""
 
 row_kernel = njit(
-    error_model="numpy", fastmath=FAST, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_Apart
+    error_model="numpy",
+    fastmath=FAST,
+    forceinline=True,
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+    pipeline_class=_Apart,
 )
-"""A loop over a row, for calls by kernels only. No array that it writes to may overlap with another of its arguments."""
+"""A loop over a row, for kernels to call. No array that it writes to may overlap with another of its arguments."""
+
+
+def processed(width: int) -> int:
+    """Pixels that the vector loops over a row of ``width`` pixels run over."""
+    return -(-width // LANES) * LANES
 
 
 def padded(width: int) -> int:
@@ -38,13 +50,8 @@ def padded(width: int) -> int:
     return processed(width) + LANES
 
 
-def processed(width: int) -> int:
-    """Pixels of a row that the vector loops run over."""
-    return -(-width // LANES) * LANES
-
-
 def aligned_zeros(*shape: int) -> np.ndarray:
-    """float32 zeros that begin at a multiple of 64 bytes: vectors of aligned rows then never straddle two cache lines."""
+    """float32 zeros that begin at a multiple of 64 bytes: vectors of padded rows never straddle two cache lines."""
     size = int(np.prod(shape))
     memory = np.zeros(size + LANES, np.float32)
     start = -memory.ctypes.data // memory.itemsize % LANES

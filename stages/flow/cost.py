@@ -1,4 +1,4 @@
-"""What flow costs: time on one core, and bytes on the disk."""
+"""What flow costs: time, and bytes on the disk."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from stages.video.flows import FlowShelf
 from stages.video.room import size_text
 from stages.video.shards import places
 
-CORE_NANOSECONDS = {"tvl1": 210.0, "dual_tvl1": 2500.0, "dis": 45.0, "raft": 60_000.0, "precomputed": 40.0}
-"""For one pixel of one pair, on one core of a server CPU of 2020 or later; measured for TV-L1, of the right order for the others."""
+CORE_NANOSECONDS = {"tvl1": 210.0, "dual_tvl1": 1000.0, "dis": 130.0, "raft": 60_000.0, "precomputed": 40.0}
+"""For one pixel of one pair on one core. Measured with default fields on two cores of a busy server CPU, at 240 x 320, but for ``raft``
+and ``precomputed``, which are of the right order."""
+
+GPU_NANOSECONDS = {"tvl1": 30.0, "raft": 300.0}
+"""The same on a GPU, of the right order: only portions are sized by it."""
 
 JPEG_SHARE = 0.25
 """Bytes of two JPEG planes of quality 95 for one byte of the raw ones."""
@@ -30,18 +34,19 @@ def stored_bytes(pairs: np.ndarray, sizes: np.ndarray, kind: str) -> float:
     return raw if kind == "raw" else raw * JPEG_SHARE
 
 
-def core_seconds(pairs: np.ndarray, sizes: np.ndarray, algorithm: FlowAlgorithm) -> float:
-    """About how long one core takes."""
-    return float((pairs * sizes.prod(1)).sum()) * CORE_NANOSECONDS[algorithm.kind] * 1e-9
+def seconds_of(pairs: np.ndarray, sizes: np.ndarray, algorithm: FlowAlgorithm, device: str = "cpu") -> np.ndarray:
+    """About how long each video takes on one core, or on a GPU: float64 [N]."""
+    rates = CORE_NANOSECONDS if device == "cpu" else GPU_NANOSECONDS
+    return pairs * sizes.prod(1) * (rates[algorithm.kind] * 1e-9)
 
 
-def missing(store: Path, shelf: FlowShelf, digests: Sequence[str]) -> np.ndarray:
+def missing(store: Path, shelf: FlowShelf, keys: Sequence[str]) -> np.ndarray:
     """bool [N]: videos whose flow is not in the store. Of videos with the same content the first counts alone."""
-    there = set(places(store, shelf, digests))
-    out = np.zeros(len(digests), bool)
-    for i, digest in enumerate(digests):
-        out[i] = digest not in there
-        there.add(digest)
+    there = set(places(store, shelf, keys))
+    out = np.zeros(len(keys), bool)
+    for i, key in enumerate(keys):
+        out[i] = key not in there
+        there.add(key)
     return out
 
 
@@ -49,17 +54,28 @@ def forecast_line(pairs: np.ndarray, sizes: np.ndarray, todo: np.ndarray, algori
     """One line for ``vidspec plan``."""
     if not todo.any():
         return f"{int(pairs.sum()):,} flow fields, all in the store"
-    seconds = core_seconds(pairs[todo], sizes[todo], algorithm)
+    pixels = float((pairs[todo] * sizes[todo].prod(1)).sum())
+    seconds = float(seconds_of(pairs[todo], sizes[todo], algorithm).sum())
     disk = size_text(stored_bytes(pairs[todo], sizes[todo], kind))
     return (
-        f"{int(pairs[todo].sum()):,} of {int(pairs.sum()):,} flow fields to compute: about {time_text(seconds)} of a core "
-        f"({algorithm.kind}), {disk} of disk"
+        f"{int(pairs[todo].sum()):,} of {int(pairs.sum()):,} flow fields to compute, {_short(pixels / 1e6)} megapixels: about "
+        f"{time_text(seconds)} of a core ({algorithm.kind} at {CORE_NANOSECONDS[algorithm.kind]:g} ns a pixel), {disk} of disk"
     )
 
 
+def extracted_line(pairs: np.ndarray, sizes: np.ndarray, kind: str) -> str:
+    """The same for flow that was extracted before."""
+    disk = size_text(stored_bytes(pairs, sizes, kind))
+    return f"{int(pairs.sum()):,} flow fields, read from their files where these are new: at most {disk} of disk"
+
+
 def time_text(seconds: float) -> str:
-    """``40 s``, ``3.2 min``, ``5.1 h``."""
+    """``40 s``, ``3.2 min``, ``5.1 h``, ``120 h``."""
     for unit, length in (("h", 3600.0), ("min", 60.0)):
         if seconds >= length:
-            return f"{seconds / length:.2g} {unit}"
-    return f"{seconds:.2g} s"
+            return _short(seconds / length) + f" {unit}"
+    return _short(seconds) + " s"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

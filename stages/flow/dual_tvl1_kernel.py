@@ -1,11 +1,13 @@
-"""The kernels of OpenCV's scheme of TV-L1, for one level of one pair of pictures: numba, one thread, no memory but the planes.
+"""The kernels of OpenCV's scheme of TV-L1 for one level of one pair of pictures: numba, one thread.
 
-Unlike scikit-image's scheme it warps the slopes of the second picture instead of taking slopes of the warped one, reads between
-pixels with cubic polynomials, and looks after each iteration whether the flow has settled, so that an iteration must end before the next.
+Unlike scikit-image's scheme it warps the slopes of the second picture instead of taking slopes of the warped one, reads
+between pixels with cubic polynomials, and looks after each iteration whether the flow has settled, so that an iteration
+must end before the next begins.
 
-Planes are float32 [PLANES, H + 2, padded(W)]; the pixel (y, x) lies at (y + 1, x), but in ACROSS at (y + 1, x + 1). The row above a picture
-and the column to the left of ACROSS stay zero, and the flow below and to the right of it repeats its last row and column, so that no pixel
-is a special case of slope or divergence. What lies further right is processed, and never read by a pixel.
+Planes are float32 [PLANES, H + 2, padded(W)]; the pixel (y, x) lies at (y + 1, x), but in ACROSS at (y + 1, x + 1). The
+row above a picture and the first column of ACROSS stay zero, and the flow below and to the right of it repeats its last
+row and column, so that no pixel is a special case of slope or divergence. What lies further right is processed, which
+spares the vector loops their rests, and never read by a pixel.
 """
 
 from __future__ import annotations
@@ -19,24 +21,25 @@ U, V = 0, 1
 ACROSS_U, ACROSS_V, DOWN_U, DOWN_V = 2, 3, 4, 5
 """The dual variables of slopes to the right and downwards."""
 SLOPE_X, SLOPE_Y, REST, INVERSE = 6, 7, 8, 9
-"""Brightness error to first order = REST + SLOPE_X u + SLOPE_Y v; INVERSE is that of the squared slope."""
+"""Brightness error to first order = REST + SLOPE_X u + SLOPE_Y v; INVERSE = 1 / (SLOPE_X^2 + SLOPE_Y^2)."""
 UNFILTERED = 10
+"""One component of the flow while it is filtered."""
 PLANES = 11
 
 MARGIN = 4
-"""Zeros around a stored picture: to OpenCV there is nothing outside of it, and the cubic polynomials reach two pixels."""
+"""Zeros around a stored picture: to OpenCV there is nothing outside of it, and four pixels are read side by side."""
 FLAT = np.float32(np.finfo(np.float32).eps)
 """Squared slopes are taken to be at least this."""
 CUBIC = np.float32(-0.75)
-"""Parameter of the cubic polynomials: their slope at the distance of a pixel."""
+"""Slope of the cubic polynomials a pixel away. Places are exact: OpenCV before version 5 rounds them to 1/32 pixel."""
 
 
 @kernel
 def iterate(planes, width, length, iterations, reach, theta, step, enough):
     """Data step, flow from the duals, duals from the flow: until the flow has settled, at most ``iterations`` times.
 
-    length: pixels of a row to process, from ``width`` up. reach: lambda x theta. step: tau / theta. Returns the sum of squared changes in
-    the last iteration, which is the first where it is at most ``enough``.
+    length: pixels of a row to process, from ``width`` up. reach: lambda x theta. step: tau / theta. Returns the sum of
+    squared changes in the last iteration; where it is at most ``enough`` for the first time, iterations end.
     """
     height = planes.shape[1] - 2
     for _ in range(iterations):
@@ -46,15 +49,15 @@ def iterate(planes, width, length, iterations, reach, theta, step, enough):
                 change += _flow_row(
                     length, width, planes[U, row], planes[V, row], planes[SLOPE_X, row], planes[SLOPE_Y, row],
                     planes[REST, row], planes[INVERSE, row], planes[ACROSS_U, row], planes[ACROSS_V, row],
-                    planes[DOWN_U, row], planes[DOWN_V, row], planes[DOWN_U, row - 1], planes[DOWN_V, row - 1], reach, theta,
+                    planes[DOWN_U, row], planes[DOWN_V, row], planes[DOWN_U, row - 1], planes[DOWN_V, row - 1],
+                    reach, theta,
                 )  # fmt: skip
                 _repeat_border(planes, row, width)
             if row > 1:
                 for part in range(2):
-                    flow = U + part
                     _dual_row(
-                        length, planes[flow, row - 1], planes[flow, row], planes[ACROSS_U + part, row - 1],
-                        planes[DOWN_U + part, row - 1], step,
+                        length, planes[U + part, row - 1], planes[U + part, row],
+                        planes[ACROSS_U + part, row - 1], planes[DOWN_U + part, row - 1], step,
                     )  # fmt: skip
         if change <= enough:
             break
@@ -77,9 +80,10 @@ def _copy_row(length, source, target):
 
 @row_kernel
 def _flow_row(
-    length, width, u, v, slope_x, slope_y, rest, inverse, across_u, across_v, down_u, down_v, above_u, above_v, reach, theta
-):
-    """Move the flow along the slope to where the brightness fits, then by the divergence; returns the sum of squared changes."""
+    length, width, u, v, slope_x, slope_y, rest, inverse, across_u, across_v, down_u, down_v, above_u, above_v,
+    reach, theta,
+):  # fmt: skip
+    """Move the flow along the slope to where the brightness fits, and by the divergence; the sum of squared changes."""
     total = np.float32(0)
     for x in range(length):
         error = (rest[x] + slope_x[x] * u[x] + slope_y[x] * v[x]) * inverse[x]
@@ -96,7 +100,9 @@ def _flow_row(
 def _dual_row(length, flow, below, across, down, step):
     for x in range(length):
         right_slope, down_slope = flow[x + 1] - flow[x], below[x] - flow[x]
-        share = np.float32(1) / (np.float32(1) + step * np.sqrt(right_slope * right_slope + down_slope * down_slope))
+        share = np.float32(1) / (
+            np.float32(1) + step * np.sqrt(right_slope * right_slope + down_slope * down_slope)
+        )
         across[x + 1] = (across[x + 1] + step * right_slope) * share
         down[x] = (down[x] + step * down_slope) * share
 
@@ -122,7 +128,9 @@ def with_slopes(picture, out):
         row = out[:, y + MARGIN]
         for x in range(width):
             row[0, x + MARGIN] = picture[y, x]
-            row[1, x + MARGIN] = np.float32(0.5) * (picture[y, min(x + 1, width - 1)] - picture[y, max(x - 1, 0)])
+            row[1, x + MARGIN] = np.float32(0.5) * (
+                picture[y, min(x + 1, width - 1)] - picture[y, max(x - 1, 0)]
+            )
             row[2, x + MARGIN] = np.float32(0.5) * (below[x] - above[x])
 
 
@@ -147,14 +155,16 @@ def linearise(first, second, planes, places, weights):
 
 @row_kernel
 def _place_row(width, y, height, u, v, places, weights):
-    """For each pixel of the row, where the 4 x 4 pixels begin that it is read from, and their weights: 4 across, 4 down."""
+    """For each pixel, where the 4 x 4 pixels begin that it is read from, and their weights: 4 across, then 4 down."""
     stride = np.int32(width + 2 * MARGIN)
     for x in range(width):
         place_x, place_y = np.float32(x) + u[x], y + v[x]
         left, top = np.floor(place_x), np.floor(place_y)
         part_x, part_y = place_x - left, place_y - top
-        left = min(max(left, np.float32(-3)), np.float32(width + 1))  # all four are in the margin there, and further out
-        top = min(max(top, np.float32(-3)), np.float32(height + 1))
+        left = min(
+            max(left, np.float32(1 - MARGIN)), np.float32(width + 1)
+        )  # there all four are in the margin
+        top = min(max(top, np.float32(1 - MARGIN)), np.float32(height + 1))
         places[x] = (np.int32(top) + np.int32(MARGIN - 1)) * stride + np.int32(left) + np.int32(MARGIN - 1)
         for begin, part in ((0, part_x), (4, part_y)):
             before = np.float32(1) - part
@@ -167,7 +177,9 @@ def _place_row(width, y, height, u, v, places, weights):
 @row_kernel
 def _inner(distance):
     """Weight of a pixel at a distance from 0 to 1."""
-    return ((CUBIC + np.float32(2)) * distance - (CUBIC + np.float32(3))) * distance * distance + np.float32(1)
+    return ((CUBIC + np.float32(2)) * distance - (CUBIC + np.float32(3))) * distance * distance + np.float32(
+        1
+    )
 
 
 @row_kernel

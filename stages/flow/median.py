@@ -1,4 +1,4 @@
-"""Median filter of a plane of flow, the border repeated outwards; compiled by numba, a row at a time."""
+"""Median filter of a plane of flow, the border repeated outwards; compiled by numba, a row of pixels at a time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from stages.flow.compiled import aligned_zeros, kernel, padded, row_kernel
 
 
 class MedianFilter:
-    """Median of ``side`` x ``side`` neighbours, in memory of its own, for planes whose pixel (y, x) lies at (y + 1, x)."""
+    """Median of ``side`` x ``side`` neighbours, in memory of its own; in planes the pixel (y, x) lies at (y + 1, x)."""
 
     def __init__(self, side: int, width: int) -> None:
+        """side: odd. width: at most so many pixels a row."""
+        self._reach = side // 2
         self._steps, self._outcome = _in_places(selection_network(side * side), side * side)
         self._window = aligned_zeros(side * side + 2, padded(width))
-        self._reach = side // 2
 
     def __call__(self, source: np.ndarray, target: np.ndarray, width: int) -> None:
         """float32 [H + 2, at least width] -> the same. The two must not overlap."""
@@ -24,9 +25,10 @@ class MedianFilter:
 
 @cache
 def selection_network(count: int) -> tuple[tuple[int, int], ...]:
-    """Pairs (i, j) to put in order, one after the other, until the middle one of ``count`` (odd) values is the median.
+    """Pairs (i, j) of places to put in order, one after another, to get the median of ``count`` (odd) to the middle.
 
-    Batcher's merge exchange (Knuth, The Art of Computer Programming 3, 5.3.4, Algorithm M) without the pairs that do not matter for that.
+    Batcher's merge exchange (Knuth, The Art of Computer Programming 3, section 5.2.2, Algorithm M) without the pairs
+    that do not matter for the middle.
     """
     pairs = []
     top = 1 << max((count - 1).bit_length() - 1, 0)
@@ -48,10 +50,10 @@ def selection_network(count: int) -> tuple[tuple[int, int], ...]:
 
 
 def _in_places(network: tuple[tuple[int, int], ...], count: int) -> tuple[np.ndarray, int]:
-    """The network for values in ``count`` + 2 places: each pair goes, in order, to the two places that are free; those it leaves are free then.
+    """The network in ``count`` + 2 places: each pair goes, in order, to the two places that are free, and leaves two.
 
-    (Exchanging in place compiles to masked stores, which are slow.) Returns the steps, int [pairs, 4] = from, from, smaller to, greater to;
-    and the place of the median at the end.
+    (Exchanging them in place compiles to masked stores, which are slow.) Returns the steps, int64 [pairs, 4] = from,
+    from, the smaller to, the greater to; and the place of the median at the end.
     """
     places, free, steps = list(range(count)), (count, count + 1), []
     for low, high in network:
@@ -68,33 +70,39 @@ def _filter(source, target, width, reach, steps, outcome, window):
         for down in range(-reach, reach + 1):
             row = min(max(y + down, 0), height - 1) + 1
             for right in range(-reach, reach + 1):
-                _shift(width, source[row], right, window[number])
+                _shift_row(width, source[row], right, window[number])
                 number += 1
         for step in range(len(steps)):
-            _order(width, window[steps[step, 0]], window[steps[step, 1]], window[steps[step, 2]], window[steps[step, 3]])
-        _shift(width, window[outcome], 0, target[y + 1])
+            _order_rows(
+                width,
+                window[steps[step, 0]],
+                window[steps[step, 1]],
+                window[steps[step, 2]],
+                window[steps[step, 3]],
+            )
+        _shift_row(width, window[outcome], 0, target[y + 1])
 
 
 @row_kernel
-def _shift(width, source, right, target):
+def _shift_row(width, source, right, target):
     """target[x] = source[x + right], the ends of the row repeated."""
     first, last = min(max(-right, 0), width), max(min(width, width - right), 0)
     for x in range(first):
         target[x] = source[0]
     if first < last:
-        _copy(last - first, source[first + right :], target[first:])
+        _copy_row(last - first, source[first + right :], target[first:])
     for x in range(max(first, last), width):
         target[x] = source[width - 1]
 
 
 @row_kernel
-def _copy(length, source, target):
+def _copy_row(length, source, target):
     for x in range(length):
         target[x] = source[x]
 
 
 @row_kernel
-def _order(length, one, other, smaller, greater):
+def _order_rows(length, one, other, smaller, greater):
     for x in range(length):
         smaller[x] = min(one[x], other[x])
         greater[x] = max(one[x], other[x])

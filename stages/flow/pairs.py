@@ -11,19 +11,22 @@ from typing import TypeVar
 import numpy as np
 
 RUN = 8
-"""At most so many pairs in a row are one thread's, which then prepares each frame once. Fewer, when there are few."""
+"""At most so many neighbouring pairs are given to a thread at a time; it then prepares each frame of them once."""
 
 Prepared = TypeVar("Prepared")
 Solve = Callable[[Prepared, Prepared], np.ndarray]
-"""Two neighbouring frames, prepared -> flow [2 (u, v), H, W], valid until the next call."""
+"""Two neighbouring frames, prepared -> flow float32 [2 (u, v), H, W], valid until the next call."""
 
 
 def each_pair(
-    frames: np.ndarray, threads: int, prepare: Callable[[np.ndarray], Prepared], open_solver: Callable[[], Solve]
+    frames: np.ndarray,
+    threads: int,
+    prepare: Callable[[np.ndarray], Prepared],
+    open_solver: Callable[[], Solve],
 ) -> np.ndarray:
     """Flow from each frame to the next: uint8 [T, H, W, 3] -> float32 [T - 1, H, W, 2], none for an empty clip.
 
-    prepare: what is done once for a frame. open_solver: called once on each thread.
+    prepare: what is to be done once for each frame. open_solver: called once on each thread.
     """
     pairs = max(len(frames) - 1, 0)
     out = np.empty((pairs, *frames.shape[1:3], 2), np.float32)

@@ -23,25 +23,30 @@ COUNTED = 64
 """Videos whose vectors the histogram counts, a few fields of each."""
 ARROWS = 24
 """Arrows along the longer side."""
+WIDTH, TITLE = 2.2, 0.3
+"""Of a picture, and of the line above it, in inches."""
 
 
 def flow_examples(clips: Clips, flows: Flows) -> Figure:
-    """Rows of videos: frames above, their flow below, and arrows over the middle frame; the wheel says what the colours mean."""
+    """Some videos: frames above, their flow below, and arrows over the frame that moves most; the wheel says what the colours mean."""
     from matplotlib.figure import Figure
 
-    rows = sample_rows(clips.targets)[:: max(1, len(sample_rows(clips.targets)) // VIDEOS)][:VIDEOS]
-    figure = Figure(figsize=(2.2 * (MOMENTS + 1) + 1.2, 3.5 * len(rows) + 0.3), layout="constrained")
-    grid = figure.subplots(2 * len(rows), MOMENTS + 1, squeeze=False)
+    sample = sample_rows(clips.targets)
+    rows = sample[:: max(1, len(sample) // VIDEOS)][:VIDEOS]
+    heights = [WIDTH * clips.sizes[row, 1] / clips.sizes[row, 0] + TITLE for row in rows for _ in range(2)]
+    figure = Figure(figsize=((WIDTH + 0.1) * (MOMENTS + 1), sum(heights)), layout="constrained")
+    grid = figure.subplots(2 * len(rows), MOMENTS + 1, squeeze=False, height_ratios=heights)
     for i, row in enumerate(rows):
         numbers = (np.arange(MOMENTS) * int(clips.frames[row] - 1)) // MOMENTS
         frames, flow = clips.read(row, numbers), to_pixels(flows.read(row, numbers), flows.bound)
-        most = max(0.5, float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.995)))
+        lengths = np.hypot(flow[..., 0], flow[..., 1])
+        most = max(0.5, float(np.quantile(lengths, 0.995)))
         for k, number in enumerate(numbers):
             _show(grid[2 * i, k], frames[k], f"{clips.labels[row]}, frame {number}" if not k else f"frame {number}")
-            _show(grid[2 * i + 1, k], flow_picture(flow[k], most), f"full colour: {most:.1f} px a frame" if not k else "")
-        middle = MOMENTS // 2
-        _arrows(grid[2 * i, MOMENTS], frames[middle], flow[middle], f"frame {numbers[middle]}")
-        _legend(grid[2 * i + 1, MOMENTS])
+            _show(grid[2 * i + 1, k], flow_picture(flow[k], most), "its flow" if not k else "")
+        liveliest = int(lengths.mean((1, 2)).argmax())
+        _arrows(grid[2 * i, MOMENTS], frames[liveliest], flow[liveliest], most, f"frame {numbers[liveliest]}")
+        _legend(grid[2 * i + 1, MOMENTS], most)
     return figure
 
 
@@ -75,8 +80,8 @@ def _show(axes: Axes, picture: np.ndarray, title: str) -> None:
     axes.set_title(title.replace("$", r"\$").replace("_", " "), fontsize=8, loc="left")
 
 
-def _arrows(axes: Axes, frame: np.ndarray, flow: np.ndarray, title: str) -> None:
-    """Every arrow is the mean over a tile, drawn four times as long as it is in pixels."""
+def _arrows(axes: Axes, frame: np.ndarray, flow: np.ndarray, most: float, title: str) -> None:
+    """Every arrow is the mean over a tile; one of length ``most`` is three tiles long, and those below a tenth are left out."""
     grey = np.repeat(frame.mean(-1, keepdims=True), 3, -1) / 255
     _show(axes, 0.5 + grey / 2, title)
     height, width = flow.shape[:2]
@@ -84,11 +89,13 @@ def _arrows(axes: Axes, frame: np.ndarray, flow: np.ndarray, title: str) -> None
     rows, columns = height // tile, width // tile
     mean = flow[: rows * tile, : columns * tile].reshape(rows, tile, columns, tile, 2).mean((1, 3))
     y, x = np.mgrid[:rows, :columns] * tile + tile / 2
-    axes.quiver(x, y, mean[..., 0], mean[..., 1], angles="xy", scale_units="xy", scale=0.25, color="#c51b7d", width=0.006)
+    seen = np.hypot(mean[..., 0], mean[..., 1]) > most / 10
+    u, v = mean[seen].T
+    axes.quiver(x[seen], y[seen], u, v, angles="xy", scale_units="xy", scale=most / (3 * tile), color="#c51b7d", width=0.006)
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: Axes, most: float) -> None:
     y, x = np.mgrid[-1:1:101j, -1:1:101j]
     colours = flow_picture(np.stack([x, y], -1), 1.0)
     colours[np.hypot(x, y) > 1] = 255
-    _show(axes, colours, "direction of motion")
+    _show(axes, colours, f"rim: {most:.1f} px a frame")

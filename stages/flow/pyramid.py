@@ -1,4 +1,4 @@
-"""Grey pictures at ever smaller sizes, and flow between the sizes, as scikit-image's TV-L1 has them; compiled by numba."""
+"""Pictures at other sizes; grey ones and flow as scikit-image's TV-L1 has them. Compiled by numba."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from stages.video.flow_spec import Tvl1
 
 
 class Taps(NamedTuple):
-    """How pixels become a row of another length: ``new[i] = sum over k of weights[i, k] * old[places[i, k]]``."""
+    """How pixels become a row of another length: ``new[i] = sum over k of weights[i, k] * old[places[i, k]]``.
+
+    places: uintp [new, K]. weights: float32 [new, K].
+    """
 
     places: np.ndarray
     weights: np.ndarray
@@ -28,45 +31,55 @@ def level_sizes(height: int, width: int, config: Tvl1) -> list[tuple[int, int]]:
 
 
 def pyramid(frame: np.ndarray, sizes: list[tuple[int, int]], downscale: float) -> list[np.ndarray]:
-    """RGB uint8 [H, W, 3] -> luminance in [0, 1], float32 [h, w], at all ``sizes`` (``skimage.transform.pyramid_reduce``)."""
+    """RGB uint8 [H, W, 3] -> luminance, float32 [h, w], at all ``sizes`` (scikit-image's ``pyramid_reduce``)."""
     levels = [np.empty(sizes[0], np.float32)]
     grey(np.require(frame, requirements="CW"), levels[0])
-    for (height, width), (small_height, small_width) in zip(sizes, sizes[1:]):
-        rows, columns = _taps(height, small_height, downscale), _taps(width, small_width, downscale)
-        smaller = np.empty((small_height, small_width), np.float32)
-        resample(levels[-1], *rows, *columns, np.empty(width, np.float32), smaller)
-        levels.append(smaller)
+    for old, new in zip(sizes, sizes[1:]):
+        levels.append(resized(levels[-1], *(_blurring_taps(o, n, downscale) for o, n in zip(old, new))))
     return levels
 
 
-@cache
-def nearest(old: int, new: int) -> np.ndarray:
-    """For each of ``new`` places the nearest of ``old``, ends on ends (``scipy.ndimage.zoom`` of order 0)."""
-    step = (old - 1) / (new - 1) if new > 1 else 1.0
-    return np.floor(np.arange(new) * step + 0.5).astype(np.uintp)
+def resized(picture: np.ndarray, rows: Taps, columns: Taps) -> np.ndarray:
+    """float32 [H, W], contiguous -> the size that the taps have."""
+    out = np.empty((len(rows.places), len(columns.places)), np.float32)
+    _resample(picture, *rows, *columns, np.empty(picture.shape[1], np.float32), out)
+    return out
 
 
 @cache
-def _taps(old: int, new: int, downscale: float) -> Taps:
-    """A Gaussian of a third of ``downscale``, cut at four sigma, read bilinearly at the centres of ``new`` pixels.
+def linear_taps(old: int, new: int, ratio: float) -> Taps:
+    """Bilinear reading at the centres of ``new`` pixels, each ``ratio`` old ones long; the ends repeated outwards."""
+    centres = np.clip((np.arange(new) + 0.5) * ratio - 0.5, 0, old - 1)
+    left = np.minimum(centres.astype(np.intp), max(old - 2, 0))
+    part = centres - left
+    places = np.stack([left, np.minimum(left + 1, old - 1)], axis=1)
+    return Taps(places.astype(np.uintp), np.stack([1 - part, part], axis=1).astype(np.float32))
 
-    The row is mirrored at its ends, the last pixel repeated.
-    """
+
+@cache
+def _blurring_taps(old: int, new: int, downscale: float) -> Taps:
+    """The same of a row blurred by a Gaussian of a third of ``downscale``, cut at four sigma; mirrored at its ends."""
     sigma = downscale / 3
     reach = int(4 * sigma + 0.5)
     gaussian = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     gaussian /= gaussian.sum()
-    centres = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
-    left = np.minimum(centres.astype(np.intp), max(old - 2, 0))
-    part = (centres - left)[:, None]
-    weights = np.pad(gaussian, (0, 1)) * (1 - part) + np.pad(gaussian, (1, 0)) * part
-    places = (left[:, None] + np.arange(-reach, reach + 2)) % (2 * old)
-    return Taps(np.minimum(places, 2 * old - 1 - places).astype(np.uintp), weights.astype(np.float32))
+    (left, _), (before, after) = (part.T for part in linear_taps(old, new, old / new))
+    weights = np.pad(gaussian, (0, 1)) * before[:, None] + np.pad(gaussian, (1, 0)) * after[:, None]
+    places = (left.astype(np.intp)[:, None] + np.arange(-reach, reach + 2)) % (2 * old)
+    places = np.minimum(places, 2 * old - 1 - places)  # the pixel at the end counts twice
+    return Taps(places.astype(np.uintp), weights.astype(np.float32))
+
+
+@cache
+def nearest(old: int, new: int) -> np.ndarray:
+    """For each of ``new`` places the nearest of ``old``, ends on ends (``scipy.ndimage.zoom`` order 0): uintp [new]."""
+    step = (old - 1) / (new - 1) if new > 1 else 1.0
+    return np.floor(np.arange(new) * step + 0.5).astype(np.uintp)
 
 
 @kernel
 def grey(frame, out):
-    """Luminance in [0, 1] of RGB uint8 [H, W, 3], as ``skimage.color.rgb2gray`` weighs it."""
+    """Luminance in [0, 1] of RGB uint8 [H, W, 3], as ``skimage.color.rgb2gray`` weighs it; out: float32 [H, W]."""
     for y in range(frame.shape[0]):
         for x in range(frame.shape[1]):
             out[y, x] = (
@@ -77,12 +90,24 @@ def grey(frame, out):
 
 
 @kernel
-def resample(picture, row_places, row_weights, column_places, column_weights, row, out):
-    """``picture`` [H, W] at another size, into ``out``: rows and columns as ``Taps`` tell. row: float32 [W], scratch."""
+def enlarge(small, large, rows, columns, scale):
+    """Plane ``large`` of the next level: the values of ``small`` at ``rows`` [H] and ``columns`` [W], times ``scale``.
+
+    The pixel (y, x) of both lies at (y + 1, x).
+    """
+    for y in range(len(rows)):
+        source, target = small[rows[y] + np.uintp(1)], large[y + 1]
+        for x in range(len(columns)):
+            target[x] = source[columns[x]] * scale
+
+
+@kernel
+def _resample(picture, row_places, row_weights, column_places, column_weights, row, out):
+    """row: float32 [W], scratch."""
     for y in range(out.shape[0]):
         row[:] = 0
         for k in range(row_places.shape[1]):
-            _add(picture[row_places[y, k]], row_weights[y, k], row)
+            _add_row(picture[row_places[y, k]], row_weights[y, k], row)
         for x in range(out.shape[1]):
             total = np.float32(0)
             for k in range(column_places.shape[1]):
@@ -91,18 +116,6 @@ def resample(picture, row_places, row_weights, column_places, column_weights, ro
 
 
 @row_kernel
-def _add(source, weight, total):
+def _add_row(source, weight, total):
     for x in range(len(total)):
         total[x] += source[x] * weight
-
-
-@kernel
-def enlarge(small, large, rows, columns, scale):
-    """Plane ``large`` of the next level: the vectors of ``small`` at ``rows`` [H] and ``columns`` [W], times ``scale``.
-
-    The pixel (y, x) of both lies at (y + 1, x).
-    """
-    for y in range(len(rows)):
-        source, target = small[rows[y] + np.uintp(1)], large[y + 1]
-        for x in range(len(columns)):
-            target[x] = source[columns[x]] * scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,18 +25,22 @@ class Config(StageConfig):
 
     def forecast(self, inputs: Mapping[str, Path], local: Local, expected: Mapping[str, int]) -> str | None:
         """Fields still to compute, time and disk, from the sizes and lengths of the videos once these are known."""
-        if isinstance(self.algorithm, Precomputed):
+        extracted = isinstance(self.algorithm, Precomputed)
+        if extracted:
             local.root(self.algorithm.root)  # says so if it is not set
         if "clips" not in inputs:
-            return "flow fields to compute: known once the videos are checked"
-        from stages.flow.cost import forecast_line, missing, pairs_of
+            return f"flow fields to {'read' if extracted else 'compute'}: known once the videos are checked"
+        from stages.flow.cost import extracted_line, forecast_line, missing, pairs_of
         from stages.video.clips import Clips
         from stages.video.flows import FlowShelf
 
         clips = Clips(inputs["clips"], local)
+        pairs = pairs_of(clips.frames)
+        if extracted:  # which files are new is known once all have been looked at
+            return extracted_line(pairs, clips.sizes, self.storage.kind)
         shelf = FlowShelf.of(clips.source.frames_key, self.algorithm, self.bound, self.storage)
         todo = missing(local.store_folder, shelf, clips.digests)
-        return forecast_line(pairs_of(clips.frames), clips.sizes, todo, self.algorithm, shelf.kind)
+        return forecast_line(pairs, clips.sizes, todo, self.algorithm, shelf.kind)
 
 
 def view_inputs(plan: Plan, *views: View) -> dict[str, Source]:
@@ -52,12 +57,17 @@ def view_inputs(plan: Plan, *views: View) -> dict[str, Source]:
 
 
 def plan_flow(plan: Plan, view: Flow) -> Source:
-    """Add the stage that computes the flow of ``view``, or find the one that does so already."""
+    """Add the stage that computes the flow of ``view``, or find the one that does so already.
+
+    Flow that was extracted before is looked at in every run, like a data set, so that files that changed are noticed.
+    """
     config = Config(algorithm=view.algorithm, bound=view.bound, storage=view.storage)
     inputs = {"clips": plan.data}
     flows = [stage for stage in plan.stages.values() if stage.kind == "flow"]
     for stage in flows:
         if stage.config == config and dict(stage.inputs) == inputs:
             return stage.output
-    name = "flow" if not flows else f"flow-{view.algorithm.kind}"
-    return plan.add("flow", name, config, inputs)
+    taken = {stage.name for stage in flows}
+    names = chain(["flow", f"flow-{view.algorithm.kind}"], (f"flow-{view.algorithm.kind}-{n}" for n in count(2)))
+    name = next(name for name in names if f"{plan.study.name}.{name}" not in taken)
+    return plan.add("flow", name, config, inputs, always_changed=isinstance(view.algorithm, Precomputed))

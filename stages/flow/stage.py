@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.errors import UserError
 from engine.run.context import Context
-from stages.flow.cost import core_seconds, missing, pairs_of, stored_bytes
+from stages.flow.cost import missing, pairs_of, seconds_of, stored_bytes
+from stages.flow.keys import keys_of
 from stages.flow.pictures import flow_examples, histogram
+from stages.flow.portions import portions
 from stages.flow.spec import Config
-from stages.flow.work import Item, Measures, Outcome, Portion
+from stages.flow.work import Item, Measures, Portion
 from stages.video.clips import Clips
-from stages.video.flow_spec import Precomputed, Raft
+from stages.video.flow_spec import Raft
 from stages.video.flows import Flows, FlowShelf
 from stages.video.listing import Trouble, write_parquet, write_problems
 from stages.video.loader import cores
@@ -23,8 +24,8 @@ from stages.video.room import check_room, size_text
 from stages.video.shards import Place, places
 from stages.video.workers import do_all
 
-PORTION_SECONDS = 45.0
-"""Work of a portion on one core: what a killed run loses at most, for each worker."""
+IN_PROCESS_SECONDS = 20.0
+"""Work of one core that is not worth starting processes for."""
 CLIPPED_LIMIT = 0.01
 BROKEN_LIMIT = 0.05
 """Shares at which there is a warning, and a failure."""
@@ -33,46 +34,45 @@ BROKEN_LIMIT = 0.05
 def run(config: Config, context: Context) -> dict[str, Any]:
     """Write ``flow.parquet``, ``flow.json``, ``problems.csv`` and pictures; the flow itself goes to the store."""
     clips = Clips.open(context.input("clips"), context)
-    if isinstance(config.algorithm, Precomputed):
-        context.local.root(config.algorithm.root)  # says so if it is not set
     shelf = FlowShelf.of(clips.source.frames_key, config.algorithm, config.bound, config.storage)
-    problems = _compute(clips, config, shelf, context)
+    keys = keys_of(clips, config.algorithm, context.local)
+    problems = _compute(clips, keys, config, shelf, context)
 
-    packed = places(context.store, shelf, clips.digests)
-    troubles = [Trouble(p, problems[d]) for p, d in zip(clips.paths, clips.digests) if d in problems]
+    packed = places(context.store, shelf, keys)
+    troubles = [Trouble(path, problems[key]) for path, key in zip(clips.paths, keys) if key not in packed]
     write_problems(context.out, troubles)
-    shelf.write(context.out)
-    _write_index(clips, packed, problems, context)
     _judge(troubles, len(clips), context)
+    shelf.write(context.out)
+    _write_index(clips, keys, packed, problems, context)
 
     flows = Flows.open(context.out, clips, context)
     context.picture("flow", flow_examples(clips, flows))
     context.picture("histogram", histogram(clips, flows))
-    measured = [Measures.from_note(packed[d].note) for d in clips.digests if d in packed]
-    vectors = sum(m.vectors for m in measured)
-    clipped = sum(m.clipped for m in measured) / vectors
+    measured = {path: Measures.from_note(packed[key].note) for path, key in zip(clips.paths, keys) if key in packed}
+    vectors = sum(m.vectors for m in measured.values())
+    clipped = sum(m.clipped for m in measured.values()) / vectors
     if clipped > CLIPPED_LIMIT:
-        worst = max(measured, key=lambda m: m.clipped / m.vectors)
-        path = next(p for p, d in zip(clips.paths, clips.digests) if d in packed and packed[d].note == worst.note())
+        worst = max(measured, key=lambda path: measured[path].clipped / measured[path].vectors)
+        share = measured[worst].clipped / measured[worst].vectors
         context.warn(
-            f"{clipped:.1%} of all vectors are longer than bound ({config.bound:g} px) and were cut, most of them in {path} "
-            f"({worst.clipped / worst.vectors:.1%}): raise the view's bound, or make the frames smaller (pack.short_side)"
+            f"{clipped:.1%} of all vectors are longer than bound ({config.bound:g} px) and were cut, the greatest share in {worst} "
+            f"({share:.1%}; all in flow.parquet): raise the view's bound, or make the frames smaller (pack.short_side)"
         )
     return {
         "videos": len(measured),
         "broken": len(troubles),
-        "fields": sum(m.fields for m in measured),
-        "mean_length_px": sum(m.length for m in measured) / vectors,
+        "fields": sum(m.fields for m in measured.values()),
+        "mean_magnitude_px": sum(m.length for m in measured.values()) / vectors,
         "clipped_share": clipped,
-        "storage_error_px": sum(m.error for m in measured) / (2 * vectors),
+        "storage_error_px": sum(m.error for m in measured.values()) / (2 * vectors),
         "store_bytes": sum(place.bytes for place in packed.values()),
     }
 
 
-def _compute(clips: Clips, config: Config, shelf: FlowShelf, context: Context) -> dict[str, str]:
-    """Compute what is not in the store; returns the videos without flow (by digest), and why."""
+def _compute(clips: Clips, keys: list[str], config: Config, shelf: FlowShelf, context: Context) -> dict[str, str]:
+    """Compute what is not in the store; returns the videos without flow (by key), and why."""
     pairs = pairs_of(clips.frames)
-    todo = np.flatnonzero(missing(context.store, shelf, clips.digests))
+    todo = np.flatnonzero(missing(context.store, shelf, keys))
     context.say(f"flow of {len(todo)} of {len(clips)} videos to compute, kept in {shelf.folder(context.store)}")
     if not len(todo):
         return {}
@@ -81,12 +81,15 @@ def _compute(clips: Clips, config: Config, shelf: FlowShelf, context: Context) -
     context.say(f"{int(pairs[todo].sum()):,} fields, about {size_text(needed)}")
 
     device = _device(config, context)
-    workers = context.workers(default=cores()) if device == "cpu" and not isinstance(config.algorithm, Raft) else 0
-    threads = 1 if workers else cores()
-    items = [Item(int(row), clips.digests[row], int(pairs[row])) for row in todo]
+    seconds = seconds_of(pairs[todo], clips.sizes[todo], config.algorithm, device)
+    threads = context.local.threads or cores()
+    workers = 0
+    if device == "cpu" and not isinstance(config.algorithm, Raft):
+        workers = context.workers(default=threads if seconds.sum() > IN_PROCESS_SECONDS else 0)
+    items = [Item(int(row), keys[row], int(pairs[row])) for row in todo]
     work = [
-        Portion(part, context.store, clips.folder, context.local, config, shelf, device, threads)
-        for part in portions(items, clips, config, workers)
+        Portion(part, context.store, clips.folder, context.local, config, shelf, device, 1 if workers else threads)
+        for part in portions(items, seconds, workers)
     ]
     if workers and (backend := work[0].backend()):
         backend(np.zeros((2, 32, 32, 3), np.uint8))  # compiles once, and the workers find it in the cache
@@ -101,18 +104,7 @@ def _compute(clips: Clips, config: Config, shelf: FlowShelf, context: Context) -
                 "and run again."
             ) from None
         raise
-    return {digest: outcome.problem for digest, outcome in outcomes.items() if outcome.problem}
-
-
-def portions(items: Sequence[Item], clips: Clips, config: Config, workers: int) -> list[tuple[Item, ...]]:
-    """Divide videos in their order into portions of equal work, several for each worker."""
-    rows = [item.row for item in items]
-    seconds = np.array(
-        [core_seconds(np.array([i.pairs]), clips.sizes[[row]], config.algorithm) for i, row in zip(items, rows)]
-    )
-    most = min(PORTION_SECONDS, seconds.sum() / (4 * max(1, workers)))
-    numbers = ((seconds.cumsum() - seconds / 2) / max(most, 1e-9)).astype(int)
-    return [tuple(items[i] for i in np.flatnonzero(numbers == n)) for n in np.unique(numbers)]
+    return {key: outcome.problem for key, outcome in outcomes.items() if outcome.problem}
 
 
 def _device(config: Config, context: Context) -> str:
@@ -124,23 +116,26 @@ def _device(config: Config, context: Context) -> str:
     return str(context.device)
 
 
-def _write_index(clips: Clips, packed: dict[str, Place], problems: dict[str, str], context: Context) -> None:
-    """``flow.parquet``: a row for each video, in the order of the clips."""
+def _write_index(clips: Clips, keys: list[str], packed: dict[str, Place], problems: dict[str, str], context: Context) -> None:
+    """``flow.parquet``: a row for each video, in the order of the clips; lengths and errors in pixels. ``key`` is empty without flow."""
     import pyarrow as pa
 
     rows = []
-    for path, digest in zip(clips.paths, clips.digests):
-        measures = Measures.from_note(packed[digest].note) if digest in packed else Measures()
+    for path, digest, key, (width, height) in zip(clips.paths, clips.digests, keys, clips.sizes.tolist()):
+        measures = Measures.from_note(packed[key].note) if key in packed else Measures()
         vectors = max(measures.vectors, 1)
         row = {
             "path": path,
             "digest": digest,
+            "key": key if key in packed else "",
             "fields": measures.fields,
-            "mean_length": measures.length / vectors,
-            "longest": measures.longest,
+            "height": height,
+            "width": width,
+            "mean_magnitude": measures.length / vectors,
+            "max_magnitude": measures.longest,
             "clipped_share": measures.clipped / vectors,
             "storage_error": measures.error / (2 * vectors),
-            "problem": "" if digest in packed else problems[digest],
+            "problem": "" if key in packed else problems[key],
         }
         rows.append(row)
     write_parquet(pa.Table.from_pylist(rows), context.out / "flow.parquet")

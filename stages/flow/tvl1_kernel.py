@@ -1,11 +1,12 @@
-"""The fused kernels of TV-L1 for one level of one pair of pictures: numba, one thread, no memory but the planes that they are given.
+"""The kernels of TV-L1 for one level of one pair of pictures: numba, one thread, no memory but the given planes.
 
-Between two warps all iterations run as one wavefront: iteration k works three rows behind iteration k - 1, so that all rows in flight
-(some 30 of 14 planes) stay in the second-level cache, and a pixel goes through main memory once for all of them.
+Between two warps all iterations run as one wavefront: iteration k works two rows behind iteration k - 1, so that all
+rows in flight (some 20 of 14 planes) stay in the second-level cache, and a pixel goes through main memory once for all.
 
-Planes are float32 [PLANES, H + 2, padded(W)]; the pixel (y, x) lies at (y + 1, x). The row above a picture stays zero, and the row below
-and the column to the right of it repeat its last ones, so that no pixel is a special case of slope or divergence. What lies further right
-is processed, which spares the vector loops their rests, and never read by a pixel.
+Planes are float32 [PLANES, H + 2, padded(W)]; the pixel (y, x) lies at (y + 1, x). The row above a picture stays zero,
+and the row below and the column to the right of it repeat its last ones, so that no pixel is a special case of slope
+or divergence. What lies further right is processed, which spares the vector loops their rests, and never read by a
+pixel.
 """
 
 from __future__ import annotations
@@ -23,27 +24,27 @@ HALF_U, HALF_V = 4, 5
 ACROSS_U, ACROSS_V, DOWN_U, DOWN_V = 6, 7, 8, 9
 """The dual variables of slopes to the right and downwards."""
 SLOPE_X, SLOPE_Y, REST, INVERSE = 10, 11, 12, 13
-"""Brightness error to first order = REST + SLOPE_X u + SLOPE_Y v; INVERSE is that of the squared slope."""
+"""Brightness error to first order = REST + SLOPE_X u + SLOPE_Y v; INVERSE = 1 / (SLOPE_X^2 + SLOPE_Y^2)."""
 WAS_U, WAS_V = 14, 15
 """The flow that the outcome of the iterations is compared with."""
 WARPED, PART_X, PART_Y = 16, 17, 18
-"""The second picture read where the flow points to; of the latter two, fractions of places, only the first row is used."""
+"""The second picture read where the flow points to; the fractions of these places, one row of them."""
 PLANES = 19
 
 FLAT = np.float32(1e-10)
-"""Squared slopes below this are no slope: their reciprocal is meaningless, and overflows for denormal numbers."""
+"""Squared slopes below this are no slope: their reciprocal means nothing, and overflows for denormal numbers."""
 TAU = np.float32(0.25)
 """Time step of the dual ascent: a half over the number of dimensions."""
-LAG = 3
-"""Rows that an iteration stays behind the one before: its data step and two dual steps are on three rows at a time."""
+LAG = 2
+"""Rows that an iteration stays behind the one before: its second dual step is so far behind its data step."""
 
 
 @kernel
 def iterate(planes, width, length, iterations, reach, pull, remember):
     """Data step and two dual steps, ``iterations`` times.
 
-    length: pixels of a row to process, from ``width`` up. reach: attachment x tightness. pull: TAU / tightness. remember: whether to keep
-    the flow after the first data step in WAS_U and WAS_V.
+    length: pixels of a row to process, from ``width`` up. reach: attachment x tightness. pull: TAU / tightness.
+    remember: whether to keep the flow after the first data step in WAS_U and WAS_V.
     """
     height = planes.shape[1] - 2
     for time in range(1, height + 3 + LAG * (iterations - 1)):
@@ -71,8 +72,9 @@ def _dual_rows(planes, source, target, row, length, pull):
     """A dual step of a row of u and of v: slopes are those of plane ``source``, the flow goes to ``target``."""
     for part in range(2):
         _dual_row(
-            length, planes[source + part, row], planes[source + part, row + 1], planes[AUX_U + part, row], planes[ACROSS_U + part, row],
-            planes[DOWN_U + part, row], planes[DOWN_U + part, row - 1], planes[target + part, row], pull,
+            length, planes[source + part, row], planes[source + part, row + 1], planes[AUX_U + part, row],
+            planes[ACROSS_U + part, row], planes[DOWN_U + part, row], planes[DOWN_U + part, row - 1],
+            planes[target + part, row], pull,
         )  # fmt: skip
 
 
@@ -107,7 +109,9 @@ def _dual_row(length, current, below, aux, across, down, down_above, flow, pull)
     for x in range(length):
         right_slope = current[x + 1] - current[x]
         down_slope = below[x] - current[x]
-        share = np.float32(1) / (np.float32(1) + pull * np.sqrt(right_slope * right_slope + down_slope * down_slope))
+        share = np.float32(1) / (
+            np.float32(1) + pull * np.sqrt(right_slope * right_slope + down_slope * down_slope)
+        )
         new_across = (across[x] - TAU * right_slope) * share
         new_down = (down[x] - TAU * down_slope) * share
         across[x] = new_across
@@ -134,14 +138,14 @@ def linearise(first, second, planes, places):
             above, below = max(y - 1, 1), min(y + 1, height)
             half = np.float32(0.5) if below - above == 2 else np.float32(1)
             _linear_row(
-                first[y - 1], planes[WARPED, y], planes[WARPED, above], planes[WARPED, below], half, planes[U, y], planes[V, y],
-                planes[SLOPE_X, y], planes[SLOPE_Y, y], planes[REST, y], planes[INVERSE, y],
+                first[y - 1], planes[WARPED, y], planes[WARPED, above], planes[WARPED, below], half,
+                planes[U, y], planes[V, y], planes[SLOPE_X, y], planes[SLOPE_Y, y], planes[REST, y], planes[INVERSE, y],
             )  # fmt: skip
 
 
 @row_kernel
 def _warp_row(picture, height, width, y, u, v, places, part_x, part_y, warped):
-    """Bilinear, the border repeated outwards. Places first, values after: the loop with the scattered reads does nothing else."""
+    """Bilinear, the border repeated outwards. First the places, in vectors; the scattered reads after it have none."""
     bottom, side = np.float32(height - 1), np.float32(width - 1)
     stride = np.int32(width)
     for x in range(width):

@@ -15,25 +15,26 @@ from engine.run.local import Local
 from stages.flow.problem import FlowProblem
 from stages.flow.spec import Config
 from stages.video.clips import Clips
-from stages.video.container import VideoError
 from stages.video.flow_bytes import to_bytes, to_pixels
 from stages.video.flow_spec import Precomputed
 from stages.video.flows import FlowShelf
-from stages.video.shards import SHARD_BYTES, ShardWriter, decode_jpeg, encode
+from stages.video.shards import SHARD_BYTES, ShardWriter, decode_jpeg
 
 if TYPE_CHECKING:
-    from stages.flow.backends import Backend
+    from stages.flow.backends import FlowBackend
 
-CHUNK = 64
-"""Pairs of frames that are worked on together: memory stays bounded for videos of any length."""
+CHUNK_PAIRS = 64
+CHUNK_PIXELS = 8_000_000
+"""Pairs of frames that are worked on together, and pixels of them, unless one pair has more. So memory stays bounded for videos of any
+length and size, and a worker gives a sign of life within seconds."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A video to be done: its row in the clips, its digest, and its pairs of frames."""
+    """A video to be done: its row in the clips, its key in the store, and its pairs of frames."""
 
     row: int
-    digest: str
+    key: str
     pairs: int
 
 
@@ -41,7 +42,8 @@ class Item:
 class Measures:
     """Sums over the flow of a video, kept with it in the store. Components are u and v; lengths are in pixels.
 
-    clipped: vectors with a component beyond the bound. error: of storage, |stored - computed| of components within the bound.
+    vectors: of all fields. length: sum of their lengths; longest: the greatest. clipped: vectors with a component beyond the bound.
+    error: of storage, sum of |stored - computed| over all components, those beyond the bound taken as cut to it.
     """
 
     fields: int = 0
@@ -52,7 +54,7 @@ class Measures:
     error: float = 0.0
 
     def add(self, flow: np.ndarray, stored: np.ndarray, bound: float) -> None:
-        """flow: float32 [T, H, W, 2]; stored: the same as it will be read, uint8."""
+        """flow: float32 [T, H, W, 2], as computed; stored: the same as it will be read, uint8."""
         lengths = np.hypot(flow[..., 0], flow[..., 1])
         self.fields += len(flow)
         self.vectors += lengths.size
@@ -93,7 +95,7 @@ class Portion:
     threads: int = 1
 
     def do(self, alive: Callable[[], None]) -> Iterator[tuple[str, Outcome]]:
-        """Yields digest and outcome of each video. Shards are published at the end and whenever one is full."""
+        """Yields key and outcome of each video. Shards are published at the end and whenever one is full."""
         clips = Clips(self.clips, self.local)
         backend = self.backend()
         writer = self._new_writer()
@@ -101,20 +103,20 @@ class Portion:
             for item in self.items:
                 try:
                     outcome = Outcome(item.pairs, self._do_video(item, clips, backend, writer, alive))
-                except (FlowProblem, VideoError, UserError) as problem:
+                except UserError as problem:
                     writer.discard()
                     outcome = Outcome(item.pairs, problem=str(problem))
                 if item is self.items[-1] or writer.bytes > SHARD_BYTES:
                     writer.publish()
                     writer = self._new_writer()
-                yield item.digest, outcome
+                yield item.key, outcome
         finally:
             writer.abandon()
 
     def lost(self, item: Item, reason: str) -> tuple[str, Outcome]:
-        return item.digest, Outcome(item.pairs, problem=reason)
+        return item.key, Outcome(item.pairs, problem=reason)
 
-    def backend(self) -> Backend | None:
+    def backend(self) -> FlowBackend | None:
         """None for flow that is read from files."""
         if isinstance(self.config.algorithm, Precomputed):
             return None
@@ -126,39 +128,36 @@ class Portion:
         return ShardWriter(self.shelf.folder(self.store), self.shelf)
 
     def _do_video(
-        self, item: Item, clips: Clips, backend: Backend | None, writer: ShardWriter, alive: Callable[[], None]
+        self, item: Item, clips: Clips, backend: FlowBackend | None, writer: ShardWriter, alive: Callable[[], None]
     ) -> Measures:
         measures = Measures()
-        for flow in self._fields(item, clips, backend):
+        for flow in self._parts(item, clips, backend):
             if not np.isfinite(flow).all():
                 raise FlowProblem("its flow is not finite")
             stored = to_bytes(flow, self.shelf.bound)
-            for picture in stored:
-                writer.add(picture)
-            measures.add(flow, self._as_read(stored), self.shelf.bound)
+            for number, picture in enumerate(stored):
+                data = writer.add(picture)
+                if self.shelf.kind == "jpeg":
+                    stored[number] = decode_jpeg(data, self.shelf.channels)
+            measures.add(flow, stored, self.shelf.bound)
             alive()
-        writer.finish(item.digest, measures.note())
+        writer.finish(item.key, measures.note())
         return measures
 
-    def _fields(self, item: Item, clips: Clips, backend: Backend | None) -> Iterator[np.ndarray]:
+    def _parts(self, item: Item, clips: Clips, backend: FlowBackend | None) -> Iterator[np.ndarray]:
         """Flow of a video in parts, float32 [T, H, W, 2]; a video of one frame has one field without motion."""
         frames = int(clips.frames[item.row])
         width, height = (int(v) for v in clips.sizes[item.row])
         if frames == 1:
             yield np.zeros((1, height, width, 2), np.float32)
         elif backend is None:
-            from stages.flow.precomputed import read_precomputed
+            from stages.flow.precomputed import iterate_precomputed
 
             root = self.local.root(self.config.algorithm.root)
             path, bound = clips.paths[item.row], self.shelf.bound
-            flow = read_precomputed(root, path, self.config.algorithm, bound, frames, (width, height))
-            yield from (flow[first : first + CHUNK] for first in range(0, len(flow), CHUNK))
+            for field in iterate_precomputed(root, path, self.config.algorithm, bound, frames, (width, height)):
+                yield field[None]
         else:
-            for first in range(0, frames - 1, CHUNK):
-                numbers = np.arange(first, min(first + CHUNK + 1, frames))
-                yield backend(clips.read(item.row, numbers))
-
-    def _as_read(self, stored: np.ndarray) -> np.ndarray:
-        if self.shelf.kind == "raw":
-            return stored
-        return np.stack([decode_jpeg(encode(picture, "jpeg", self.shelf.quality), 2) for picture in stored])
+            pairs = max(1, min(CHUNK_PAIRS, CHUNK_PIXELS // (width * height)))
+            for first in range(0, frames - 1, pairs):
+                yield backend(clips.read(item.row, np.arange(first, min(first + pairs + 1, frames))))

@@ -32,12 +32,13 @@ class FlowShelf:
 
     @staticmethod
     def of(frames_key: str, algorithm: FlowAlgorithm, bound: float, storage: FlowStorage) -> FlowShelf:
-        """Flow of precomputed files is known by the video and the name of the files' root: files that change are not noticed."""
+        """The shelf of flow computed from frames that ``frames_key`` names; settings that differ in anything have another."""
         text = json.dumps(algorithm.model_dump(mode="json"), sort_keys=True)
         how = f"{algorithm.kind}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}"
         quality = storage.quality if storage.kind == "jpeg" else 0
         coding = f"jpeg-q{quality}" if quality else "raw"
-        return FlowShelf(f"{frames_key}.{how}-b{bound:g}-{coding}-v1", storage.kind, quality, bound)
+        reach = repr(float(bound)).removesuffix(".0")  # all its digits, so that no two bounds share a folder
+        return FlowShelf(f"{frames_key}.{how}-b{reach}-{coding}-v1", storage.kind, quality, bound)
 
     def folder(self, store: Path) -> Path:
         return store / "flow" / self.key
@@ -57,21 +58,22 @@ class Flows:
     def __init__(self, folder: Path, clips: Clips, store: Path) -> None:
         import pyarrow.parquet as pq
 
-        table = pq.read_table(folder / "flow.parquet", columns=["digest", "problem"]).to_pydict()
-        failed = {digest for digest, problem in zip(table["digest"], table["problem"]) if problem}
         shelf = FlowShelf.read(folder)
-        found = places(store, shelf, clips.digests)
-        missing = [p for p, d in zip(clips.paths, clips.digests) if d not in found and d not in failed]
+        table = pq.read_table(folder / "flow.parquet", columns=["path", "digest", "key"]).to_pydict()
+        known = {(path, digest): key for path, digest, key in zip(table["path"], table["digest"], table["key"])}
+        keys = [known.get(video) for video in zip(clips.paths, clips.digests)]
+        found = places(store, shelf, [key for key in keys if key])
+        missing = [path for path, key in zip(clips.paths, keys) if key is None or (key and key not in found)]
         if missing:
             raise UserError(
-                f"the flow of {len(missing)} of {len(clips.paths)} videos is not in {shelf.folder(store)} (first: {missing[0]}). The store "
+                f"the flow of {len(missing)} of {len(clips)} videos is not in {shelf.folder(store)} (first: {missing[0]}). The store "
                 "was cleared or is another one: set VIDSPEC_STORE, or compute it again with `dvc repro --force --single-item` and "
                 "the name of the flow stage."
             )
         self.bound = shelf.bound
-        self._digests = clips.digests
-        self._sizes = clips.sizes
-        self._fields = {digest: place.frames for digest, place in found.items()}
+        self._keys = keys  # "": the video has no flow
+        self._paths, self._sizes, self._frames = clips.paths, clips.sizes, clips.frames
+        self._fields = {key: place.frames for key, place in found.items()}
         self._shards = ShardReader(found)
 
     @staticmethod
@@ -83,10 +85,13 @@ class Flows:
         """Flow from frames ``numbers`` (int [T]) of a video to the frames after them: (u, v) as bytes, uint8 [T, H, W, 2].
 
         The last frame, which has none after it, gets the field of the one before it. A video whose flow could not be computed
-        does not move.
+        does not move. Raises IndexError for a frame that the video does not have.
         """
-        digest = self._digests[row]
-        if digest not in self._fields:
+        numbers = np.asarray(numbers, np.int64)
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < self._frames[row]:
+            raise IndexError(f"{self._paths[row]} has {self._frames[row]} frames, not {numbers.min()}..{numbers.max()}")
+        key = self._keys[row]
+        if not key or not len(numbers):
             width, height = self._sizes[row]
             return np.full((len(numbers), height, width, 2), ZERO, np.uint8)
-        return self._shards.read(digest, np.minimum(numbers, self._fields[digest] - 1))
+        return self._shards.read(key, np.minimum(numbers, self._fields[key] - 1))

@@ -20,7 +20,6 @@ import numpy as np
 
 from stages.video.listing import write_parquet
 
-
 SHARD_BYTES = 1_000_000_000
 """A shard that has reached this size is closed, and another one begun."""
 
@@ -126,11 +125,13 @@ class ShardWriter:
         self._file = open(self._partial, "wb")  # noqa: SIM115 - open until it is published
         self._start = 0
 
-    def add(self, frame: np.ndarray) -> None:
-        """Append one picture, uint8 [H, W, channels], to the current video."""
-        self._file.write(encode(frame, self.packing.kind, self.packing.quality))
+    def add(self, frame: np.ndarray) -> bytes:
+        """Append one picture, uint8 [H, W, channels], to the current video; returns its bytes as they are stored."""
+        data = encode(frame, self.packing.kind, self.packing.quality)
+        self._file.write(data)
         self._ends.append(self._file.tell() - self._start)
         self._shape = (frame.shape[0], frame.shape[1])
+        return data
 
     @property
     def bytes(self) -> int:

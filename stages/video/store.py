@@ -24,9 +24,9 @@ def unused(
     named: dict[str, set[str]] = {}
     for folder in results:
         if (folder / "clips.json").is_file() and (packing := Source.read(folder).packing):
-            named.setdefault(f"frames/{packing}", set()).update(_digests(folder / "clips.parquet"))
+            named.setdefault(f"frames/{packing}", set()).update(_names(folder / "clips.parquet"))
         if (folder / "flow.json").is_file():
-            named.setdefault(f"flow/{FlowShelf.read(folder).key}", set()).update(_digests(folder / "flow.parquet"))
+            named.setdefault(f"flow/{FlowShelf.read(folder).key}", set()).update(_names(folder / "flow.parquet", "key"))
     return sorted(
         (path, path.stat().st_size)
         for kind in ("frames", "flow")
@@ -41,7 +41,7 @@ def _unused_in(folder: Path, named: set[str], unfinished_age: float) -> Iterator
     rest = [path for path in folder.iterdir() if path.suffix != ".parquet"]
     indices = set(folder.glob("*.parquet"))
     for index in indices:
-        if named.isdisjoint(_digests(index)):
+        if named.isdisjoint(_names(index)):
             yield index
             yield index.with_suffix(".bin")
     for path in rest:
@@ -51,7 +51,8 @@ def _unused_in(folder: Path, named: set[str], unfinished_age: float) -> Iterator
             yield path
 
 
-def _digests(path: Path) -> list[str]:
+def _names(path: Path, column: str = "digest") -> list[str]:
+    """What an index calls its videos in shards."""
     import pyarrow.parquet as pq
 
-    return pq.read_table(path, columns=["digest"])["digest"].to_pylist()
+    return pq.read_table(path, columns=[column])[column].to_pylist()

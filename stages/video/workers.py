@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import time
 import traceback
@@ -11,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
+from engine.errors import UserError
 from engine.run.processes import die_with_parent
 
 PATIENCE = 300.0
@@ -50,20 +52,39 @@ class Died:
 
 @dataclass(frozen=True)
 class Failed:
-    """A worker ended by an error of the machine (with its number) or of this program: no video is to blame."""
+    """A worker ended by an error for which no video is to blame: of the user, of the machine (with its number), or of this program."""
 
     message: str
     errno: int | None = None
+    users: bool = False
+
+    def raise_here(self) -> NoReturn:
+        if self.users:
+            raise UserError(self.message)
+        raise OSError(self.errno, self.message) if self.errno else RuntimeError(self.message)
 
 
 @dataclass
 class _Worker:
+    """served: portions before this one. begun: it is at this one; done: videos of it. heard: when it last gave a sign of life."""
+
     process: BaseProcess
     pipe: Connection
     portion: Portion
-    ready: bool = False
+    served: int = -1
+    begun: bool = False
     done: int = 0
     heard: float = field(default_factory=time.monotonic)
+
+    def take(self, portion: Portion) -> None:
+        self.portion, self.begun, self.done, self.heard = portion, False, 0, time.monotonic()
+        self.served += 1
+        with contextlib.suppress(ConnectionError):  # it has died between two portions, as the next look at it will tell
+            self.pipe.send(portion)
+
+    def dismiss(self) -> None:
+        self.pipe.close()
+        self.process.join()
 
 
 def do_all(
@@ -73,7 +94,7 @@ def do_all(
 
     A video at which a worker dies or hangs is tried once more alone, and then reported as an error; the rest of its
     portion is done again, so that a result may come twice. All is published when the iteration ends.
-    Raises OSError where a worker met one (a full disk), RuntimeError for other errors.
+    Raises UserError or OSError where a worker met one (a full disk), RuntimeError for other errors.
     """
     if workers == 0:
         for portion in portions:
@@ -90,8 +111,15 @@ def do_all(
                 yield from results
                 if end is None:
                     continue
+                if isinstance(end, Finished) and waiting:
+                    worker.take(waiting.popleft())
+                    continue
                 running.remove(worker)
-                if isinstance(end, Died):
+                if isinstance(end, Finished):
+                    worker.dismiss()
+                elif worker.served and not worker.begun:
+                    waiting.appendleft(worker.portion)  # no video of it has had to do with this
+                else:
                     culprit, again = _without_culprit(worker, end)
                     waiting.extendleft(again)
                     yield from culprit
@@ -105,10 +133,12 @@ def _start(portion: Portion) -> _Worker:
     # spawned, not forked: the parent has threads (logging, tracking), and a fork would copy their locks
     context = multiprocessing.get_context("spawn")
     pipe, end = context.Pipe()
-    process = context.Process(target=_work, args=(end, portion), daemon=True)
+    process = context.Process(target=_work, args=(end,), daemon=True)
     process.start()
     end.close()
-    return _Worker(process, pipe, portion)
+    worker = _Worker(process, pipe, portion)
+    worker.take(portion)
+    return worker
 
 
 def _listen(worker: _Worker, patience: float) -> tuple[list[tuple[str, Any]], Finished | Died | None]:
@@ -117,26 +147,21 @@ def _listen(worker: _Worker, patience: float) -> tuple[list[tuple[str, Any]], Fi
     try:
         while worker.pipe.poll():
             message = worker.pipe.recv()
-            worker.ready, worker.heard = True, time.monotonic()
+            worker.begun, worker.heard = True, time.monotonic()
             if isinstance(message, Failed):
-                raise (
-                    OSError(message.errno, message.message)
-                    if message.errno
-                    else RuntimeError(message.message)
-                )
+                message.raise_here()
             if isinstance(message, Finished):
-                worker.process.join()
                 return results, message
             if message is not None:
                 worker.done += 1
                 results.append(message)
-    except EOFError:
+    except (EOFError, ConnectionError):
         worker.process.join()
         code = worker.process.exitcode
         return results, Died(
             f"the worker crashed on it ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
         )
-    if time.monotonic() - worker.heard > (patience if worker.ready else PATIENCE):
+    if time.monotonic() - worker.heard > (patience if worker.begun else PATIENCE):
         worker.process.kill()
         worker.process.join()
         return results, Died(f"the worker hangs on it (no sign of life in {patience:.0f} s)")
@@ -152,8 +177,18 @@ def _without_culprit(worker: _Worker, end: Died) -> tuple[list[tuple[str, Any]],
     return [], [replace(worker.portion, items=part) for part in parts]
 
 
-def _work(pipe: Connection, portion: Portion) -> None:
+def _work(pipe: Connection) -> None:
+    """The life of a worker: portions come through the pipe one after another, until the other end is closed."""
     die_with_parent()
+    while True:
+        try:
+            portion = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(_do_one(pipe, portion))
+
+
+def _do_one(pipe: Connection, portion: Portion) -> Finished | Failed:
     beat = time.monotonic()
 
     def alive() -> None:
@@ -163,12 +198,13 @@ def _work(pipe: Connection, portion: Portion) -> None:
             pipe.send(None)
 
     try:
-        pipe.send(None)  # ready
+        pipe.send(None)  # it has begun
         for result in portion.do(alive):
             pipe.send(result)
-        pipe.send(Finished())
+        return Finished()
     except OSError as error:
-        pipe.send(Failed(f"{error.filename or portion.store}: {error.strerror}", error.errno))
+        return Failed(f"{error.filename or portion.store}: {error.strerror}", error.errno)
+    except UserError as error:
+        return Failed(str(error), users=True)
     except Exception:  # noqa: BLE001 - it is raised again in the parent
-        pipe.send(Failed(traceback.format_exc()))
-    pipe.close()
+        return Failed(traceback.format_exc())

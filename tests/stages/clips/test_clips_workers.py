@@ -15,9 +15,9 @@ import pytest
 
 from stages.clips.portions import MOST_VIDEOS, portions
 from stages.clips.work import Item, Portion
-from stages.video.workers import do_all
 from stages.video.checks import checks_folder, load_checks
 from stages.video.shards import Packing, places
+from stages.video.workers import do_all
 
 RAW = Packing("raw", 144)
 
@@ -69,6 +69,14 @@ def test_a_crash(items, tmp_path):
     }
     assert found["hh"].problem == "the worker crashed on it (signal 11)"
     assert set(places(tmp_path / "store", RAW, found)) == {"aa", "bb"}
+
+
+def test_a_worker_does_one_portion_after_another(items, tmp_path):
+    work = do_all([Portion((item,), tmp_path / "store", RAW) for item in (items[0], items[2])], workers=1)
+    seen = [(digest, checked.status, multiprocessing.active_children()) for digest, checked in work]
+    assert [result[:2] for result in seen] == [("aa", "ok"), ("bb", "ok")]
+    assert len({process.pid for _, _, processes in seen for process in processes}) == 1
+    assert multiprocessing.active_children() == []
 
 
 def test_errors_of_the_machine_are_not_blamed_on_a_video(items, tmp_path):

@@ -16,7 +16,7 @@ from engine.run.local import Local
 from engine.track.record import Record
 from stages.clips import stage as clips_stage
 from stages.clips.spec import Config as ClipsConfig
-from stages.flow import stage
+from stages.flow import backends, stage
 from stages.flow.spec import Config
 from stages.video.clips import Clips
 from stages.video.flow_spec import FlowStorage, Tvl1
@@ -26,6 +26,33 @@ from stages.video.spec import Pack
 
 QUICK = Tvl1(num_warp=1, num_iter=2)
 """Few iterations, for tests that are about anything but the flow itself."""
+
+
+@pytest.fixture(autouse=True)
+def plain_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than the flow of these videos; the tests of pictures do it."""
+    if "pictures" not in request.module.__name__:
+        for name in ("flow_examples", "histogram"):
+            monkeypatch.setattr(stage, name, lambda clips, flows: np.zeros((1, 1, 3), np.uint8))
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Pairs of each call of a backend."""
+    calls: list[int] = []
+    real = backends.open_backend
+
+    def opened(*arguments: Any) -> backends.FlowBackend:
+        backend = real(*arguments)
+        return lambda frames: calls.append(len(frames) - 1) or backend(frames)
+
+    monkeypatch.setattr(backends, "open_backend", opened)
+    return calls
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Content of all files, by name."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def texture(height: int, width: int, seed: int) -> np.ndarray:
@@ -80,7 +107,7 @@ class FlowStudy:
     def add(self, name: str, pictures: np.ndarray) -> None:
         write_video(self.root / "moves" / name, pictures)
 
-    def context(self, stage_name: str, workers: int = 0, **inputs: Path) -> Context:
+    def context(self, stage_name: str, workers: int | None = 0, **inputs: Path) -> Context:
         out = self.folder / "results" / stage_name
         out.mkdir(parents=True, exist_ok=True)
         self.record = KeptRecord()
@@ -105,7 +132,7 @@ class FlowStudy:
         clips_stage.run(ClipsConfig(dataset="here", pack=Pack(kind=pack, short_side=64), broken_limit=0.0), context)
         return context.out
 
-    def run(self, clips: Path, name: str = "flow", workers: int = 0, **fields: Any) -> tuple[dict, Flows, Clips]:
+    def run(self, clips: Path, name: str = "flow", workers: int | None = 0, **fields: Any) -> tuple[dict, Flows, Clips]:
         """Run the flow stage; returns its metrics, and the flow and clips opened."""
         values = {"algorithm": QUICK, "bound": 20.0, "storage": FlowStorage()} | fields
         context = self.context(name, workers, clips=clips)

@@ -2,45 +2,95 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from stages.flow.dual_tvl1 import dual_tvl1_flow, level_sizes
 from stages.video.flow_spec import DualTvl1
-from tests.stages.flow.moving_scenes import end_point_error, inner, shifted
+from tests.stages.flow.moving_scenes import end_point_error, inner, noise, shifted
 
 
 def flow_of(frames: np.ndarray, threads: int = 1, **fields: float) -> np.ndarray:
     return dual_tvl1_flow(frames, DualTvl1(kind="dual_tvl1", **fields), threads)
 
 
-def opencv(frames: np.ndarray, scales: int = 5, warps: int = 5, inner: int = 30, outer: int = 10, median: int = 5) -> np.ndarray:
+def opencv(frames: np.ndarray, **fields: float) -> np.ndarray:
     cv2 = pytest.importorskip("cv2")
     if not hasattr(cv2, "optflow"):
         pytest.skip("this OpenCV comes without its contributed modules")
-    solver = cv2.optflow.DualTVL1OpticalFlow_create(nscales=scales, warps=warps)
-    solver.setInnerIterations(inner)
-    solver.setOuterIterations(outer)
-    solver.setMedianFiltering(median)
+    config = DualTvl1(kind="dual_tvl1", **fields)
+    solver = cv2.optflow.DualTVL1OpticalFlow_create(
+        tau=config.tau, theta=config.theta, nscales=config.scales, warps=config.warps, epsilon=config.epsilon
+    )
+    solver.setLambda(config.attachment)
+    solver.setInnerIterations(config.inner_iterations)
+    solver.setOuterIterations(config.outer_iterations)
+    solver.setMedianFiltering(config.median_filter)
+    solver.setScaleStep(config.scale_step)
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    return np.stack([solver.calc(one, two, None) for one, two in zip(greys, greys[1:])])
+    return np.stack([solver.calc(one, two, None) for one, two in pairwise(greys)])
 
 
-def test_opencv_is_met_before_the_first_warp_to_rounding():
+def places_are_exact() -> bool:
+    """OpenCV before version 5 reads between pixels at 32 places only: a difference of some 0.01 pixels."""
+    return int(pytest.importorskip("cv2").__version__.split(".")[0]) >= 5
+
+
+OPTIONS = [
+    {"outer_iterations": 3},
+    {"median_filter": 1, "inner_iterations": 7, "outer_iterations": 1},
+    {"median_filter": 3, "attachment": 0.05, "tau": 0.2, "theta": 0.4},
+    {"epsilon": 1e-6, "outer_iterations": 2},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_opencv_is_met_before_the_first_warp_to_rounding(options):
     frames = shifted((60, 83), 0.8, -0.4)
-    frames[:, 20:40, 30:60] //= 2
-    ours = flow_of(frames, scales=1, warps=1, outer_iterations=3)
-    theirs = opencv(frames, scales=1, warps=1, outer=3)
+    frames[:, 20:40, 30:60] = noise(2, 20, 30)  # colourful, and no motion that could be found
+    options = {"scales": 1, "warps": 1, **options}
+    theirs = opencv(frames, **options)
     assert end_point_error(theirs, 0) > 0.1
-    assert np.abs(ours - theirs).max() < 1e-4
+    assert np.abs(flow_of(frames, **options) - theirs).max() < 1e-3
 
 
-def test_opencv_is_met_with_its_defaults():
-    """OpenCV before version 5 reads between pixels at 32 places only, which alone makes a difference of some 0.01 pixels."""
-    frames = shifted((90, 121), 2.3, -1.1, frames=2)
+WARPED = [
+    {"scales": 1, "warps": 2},
+    {"scales": 2, "warps": 1, "scale_step": 0.5},
+    {"outer_iterations": 1, "median_filter": 3},
+    {"epsilon": 1e-6, "outer_iterations": 3},
+]
+
+
+@pytest.mark.parametrize("options", WARPED, ids=str)
+def test_opencv_is_met_after_warps_and_across_levels(options):
+    frames = shifted((90, 121), 2.3, -1.1)
+    theirs = opencv(frames, **options)
+    assert end_point_error(theirs, 0) > 0.5
+    assert end_point_error(flow_of(frames, **options), theirs) < (0.001 if places_are_exact() else 0.03)
+
+
+def test_opencv_is_met_with_its_defaults_as_well_as_it_meets_itself():
+    """Rounding decides when iterations stop, and where pixels at the border go: two builds of OpenCV differ as much."""
+    frames = shifted((90, 121), 2.3, -1.1)
     ours, theirs = flow_of(frames), opencv(frames)
-    assert end_point_error(ours, theirs) < 0.03
-    assert end_point_error(inner(theirs), np.array([2.3, -1.1])) < 0.2
+    assert end_point_error(ours, theirs) < (0.03 if places_are_exact() else 0.06)
+    assert end_point_error(inner(ours), inner(theirs)) < (0.01 if places_are_exact() else 0.06)
+
+
+def test_with_its_defaults_it_finds_the_motion():
+    field = flow_of(shifted((90, 121), 2.3, -1.1))
+    assert end_point_error(inner(field), (2.3, -1.1)) < 0.2
+
+
+@pytest.mark.parametrize("axis, component", [(2, 0), (1, 1)])
+def test_a_mirrored_video_has_mirrored_flow_with_one_component_negated(axis, component):
+    frames = shifted((64, 80), 1.7, -0.9)
+    expected = np.flip(flow_of(frames), axis).copy()
+    expected[..., component] *= -1
+    assert end_point_error(inner(flow_of(np.flip(frames, axis))), inner(expected)) < 0.05
 
 
 @pytest.mark.parametrize("u, v", [(1, 0), (0, 1), (-2.5, 0.5)])
@@ -55,8 +105,10 @@ def test_threads_do_not_change_a_bit():
     assert np.array_equal(flow_of(frames, outer_iterations=1), flow_of(frames, threads=3, outer_iterations=1))
 
 
-def test_constant_frames_do_not_move():
-    assert not flow_of(np.full((2, 40, 50, 3), 9, np.uint8)).any()
+@pytest.mark.parametrize("levels", [(9, 9), (0, 0), (0, 200)])
+def test_constant_frames_do_not_move(levels):
+    frames = np.stack([np.full((40, 50, 3), level, np.uint8) for level in levels])
+    assert not flow_of(frames).any()
 
 
 def test_the_pyramid_ends_before_sides_of_16_pixels():
@@ -65,5 +117,8 @@ def test_the_pyramid_ends_before_sides_of_16_pixels():
     assert level_sizes(24, 40, config) == [(24, 40), (19, 32)]
 
 
-def test_one_frame_has_no_flow():
-    assert flow_of(shifted((20, 30), 1, 0, frames=1)).shape == (0, 20, 30, 2)
+@pytest.mark.parametrize("shape", [(0, 20, 30), (1, 20, 30), (2, 20, 30), (2, 1, 9), (2, 9, 1), (3, 2, 2)])
+def test_the_smallest_videos(shape):
+    field = flow_of(noise(*shape))
+    assert field.shape == (max(shape[0] - 1, 0), *shape[1:], 2) and field.dtype == np.float32
+    assert np.isfinite(field).all()

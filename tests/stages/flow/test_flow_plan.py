@@ -58,6 +58,20 @@ def test_other_flow_has_a_stage_of_its_own():
     assert found["b.s0"].inputs["flow"] == found["flow-dual_tvl1"].output
 
 
+def test_any_number_of_flows_and_each_is_found_again():
+    views = {f"b{bound}": {**FLOW, "bound": float(bound)} for bound in (20, 10, 5)}
+    views["opencv"] = {**FLOW, "algorithm": {"kind": "dual_tvl1"}}
+    found = stages(views, {f"{name}-{i}": trained(name) for i in (1, 2) for name in views})
+    assert sorted(name for name in found if name.startswith("flow")) == ["flow", "flow-dual_tvl1", "flow-tvl1", "flow-tvl1-2"]
+
+
+def test_files_of_extracted_flow_are_looked_at_in_every_run():
+    precomputed = {"kind": "precomputed", "root": "mine", "layout": "npy"}
+    found = stages({"flow": {**FLOW, "algorithm": precomputed}}, {"m": trained("flow")})
+    assert found["flow"].always_changed
+    assert not stages({"flow": FLOW}, {"m": trained("flow")})["flow"].always_changed
+
+
 def test_a_probe_with_augmentation_reads_flow_itself():
     evaluation = {"protocol": "linear_probe", "mode": "sgd", "models": ["m"]}
     found = stages({"flow": FLOW}, {"m": trained("flow")}, [evaluation])

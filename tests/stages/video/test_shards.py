@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -50,6 +53,41 @@ def test_jpeg_frames_come_back_nearly(tmp_path, videos):
         assert np.abs(got.astype(int) - frames[::-1]).mean() < 12  # noise, with half the resolution in colour
     sizes = [place.bytes for place in places(tmp_path, JPEG, videos).values()]
     assert sum(sizes) == sum(p.stat().st_size for p in JPEG.folder(tmp_path).glob("*.bin"))
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Pictures of two channels, as flow has them."""
+
+    kind: str
+    quality: int = 0
+    channels: ClassVar[int] = 2
+
+    def folder(self, store: Path) -> Path:
+        return store / f"planes-{self.kind}"
+
+
+@pytest.mark.parametrize("shelf", [Planes("raw"), Planes("jpeg", 95)])
+def test_two_channels_share_nothing(shelf, tmp_path, noise):
+    """One plane is the same whatever the other one is: as the colours of one JPEG they would run into each other."""
+    first, second = noise(4)[..., :2], noise(4, seed=1)[..., :2]
+    second[..., 0] = first[..., 0]
+    pack(tmp_path, shelf, aa=first, bb=second)
+    found = places(tmp_path, shelf, ["aa", "bb"])
+    reader = ShardReader(found)
+    one, other = (reader.read(digest, np.array([3, 0, 3])) for digest in ("aa", "bb"))
+    assert one.shape == (3, *first.shape[1:]) and np.array_equal(one[..., 0], other[..., 0])
+    assert np.abs(one.astype(int) - first[[3, 0, 3]]).max() <= (0 if shelf.kind == "raw" else 12)
+    assert sum(place.bytes for place in found.values()) == sum(p.stat().st_size for p in shelf.folder(tmp_path).glob("*.bin"))
+
+
+def test_what_is_written_is_told_and_notes_are_kept(tmp_path, noise):
+    writer = ShardWriter(JPEG.folder(tmp_path), JPEG)
+    data = writer.add(noise(1)[0])
+    writer.finish("aa", note='{"sum": 3}')
+    writer.publish()
+    place = places(tmp_path, JPEG, ["aa"])["aa"]
+    assert place.file.read_bytes() == data and place.note == '{"sum": 3}'
 
 
 def test_other_packings_are_elsewhere(tmp_path, videos):

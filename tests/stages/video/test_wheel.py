@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torchvision.utils import flow_to_image
 
 from stages.video.wheel import flow_picture, wheel
 
@@ -15,6 +17,14 @@ def test_the_wheel_passes_its_six_hues():
     for place, hue in corners.items():
         assert colours[place] == pytest.approx(hue)
     assert (np.abs(np.diff(np.vstack([colours, colours[:1]]), axis=0)).sum(1) <= 0.26).all()  # no jump anywhere
+
+
+def test_pictures_are_those_of_the_usual_implementation():
+    """torchvision's, which scales by the longest vector and cannot show longer ones."""
+    flow = np.random.default_rng(0).standard_normal((40, 50, 2)).astype(np.float32)
+    most = float(np.hypot(flow[..., 0], flow[..., 1]).max()) * (1 + 1e-6)
+    expected = flow_to_image(torch.from_numpy(flow).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+    assert np.abs(flow_picture(flow, most).astype(int) - expected).max() <= 1
 
 
 def test_directions():
