@@ -12,13 +12,10 @@ from stages.features.frozen import load_frozen
 from stages.features.spec import Config
 from stages.features.splits import SPLITS
 from stages.features.stored import require_finite, write_features
-from stages.features.windows import VideoMeans, WindowBatches
+from stages.features.windows import VideoMeans, WindowBatches, steps_of
 from stages.video.clips import Clips
 from stages.video.loader import Loader, default_workers
 from stages.video.views import open_view
-
-MOST_STEPS = 2000
-"""Batches are put together to at most so many steps: the more there is to save, the less often it is saved."""
 
 
 def run(config: Config, context: Context) -> dict[str, Any]:
@@ -30,13 +27,12 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     batches = WindowBatches.of(open_view(frozen.view, clips, context), rows, config.look)
     means = VideoMeans(len(frozen.encoders), len(rows), frozen.width)
 
-    together = max(1, -(-len(batches) // MOST_STEPS))
-    steps = -(-len(batches) // together)
+    steps = steps_of(len(batches))
     with Loader(
         batches, len(batches), context.workers(default_workers(context.device)), context.device
     ) as loader:
-        for step in context.steps(steps, {"means": means}, "features"):
-            for batch in range(step * together, min((step + 1) * together, len(batches))):
+        for step in context.steps(len(steps), {"means": means}, "features"):
+            for batch in steps[step]:
                 pixels, videos = loader[batch]
                 features = frozen(pixels)
                 if config.normalise == "l2":

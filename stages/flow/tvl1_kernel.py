@@ -149,8 +149,8 @@ def _warp_row(picture, height, width, y, u, v, places, part_x, part_y, warped):
     bottom, side = np.float32(height - 1), np.float32(width - 1)
     stride = np.int32(width)
     for x in range(width):
-        place_y = min(max(y + v[x], np.float32(0)), bottom)
-        place_x = min(max(np.float32(x) + u[x], np.float32(0)), side)
+        place_y = _within(y + v[x], bottom)
+        place_x = _within(np.float32(x) + u[x], side)
         top = np.int32(min(place_y, bottom - np.float32(1)))
         left = np.int32(min(place_x, side - np.float32(1)))
         part_y[x] = place_y - np.float32(top)
@@ -163,6 +163,13 @@ def _warp_row(picture, height, width, y, u, v, places, part_x, part_y, warped):
         upper += part_x[x] * (upper_right - upper)
         lower += part_x[x] * (lower_right - lower)
         warped[x] = upper + part_y[x] * (lower - upper)
+
+
+@row_kernel
+def _within(place, last):
+    """The nearest place from 0 to ``last``; 0 for what is not a number, so that nothing is read beyond the picture."""
+    place = place if place > np.float32(0) else np.float32(0)
+    return place if place < last else last
 
 
 @row_kernel

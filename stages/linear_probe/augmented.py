@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import UserError
+from stages.classify.batches import TrainBatches
+from stages.classify.probabilities import log_probabilities
 from stages.features.frozen import Frozen, load_frozen
 from stages.features.splits import Part
-from stages.features.windows import VideoMeans, WindowBatches
-from stages.linear_probe.batches import TrainBatches
+from stages.features.windows import WindowBatches
 from stages.linear_probe.heads import Heads, Task
 from stages.linear_probe.result import Probed, Trial, best_of, to_all_classes
 from stages.linear_probe.spec import Augmented, Sgd
@@ -119,14 +120,13 @@ def classify(
 ) -> NDArray[np.float64]:
     """Log of the class probabilities, averaged over the windows of each video in ``rows``: [chosen, videos, classes]."""
     batches = WindowBatches.of(reader, rows, config.look)
-    means = VideoMeans(len(chosen), len(rows), heads.classes)
-    with Loader(
-        batches, len(batches), context.workers(default_workers(context.device)), context.device
-    ) as loader:
-        for batch in context.progress(range(len(batches)), "classify", len(batches)):
-            pixels, videos = loader[batch]
-            means.add(heads.probabilities(frozen(pixels), chosen), videos)
-    return np.log(np.maximum(means.means(), np.finfo(np.float32).tiny))
+    return log_probabilities(
+        batches,
+        lambda pixels: heads.probabilities(frozen(pixels), chosen),
+        len(chosen),
+        heads.classes,
+        context,
+    )
 
 
 def _trial(task: Task, scores: NDArray, targets: NDArray) -> Trial:

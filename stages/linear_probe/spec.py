@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Mapping, Sequenc
 from pydantic import Field
 
 from engine.spec.component import Problem, StageConfig, Strict
+from stages.classify.spec import HeldOut
 from stages.features.spec import Look, Measured, model_view_inputs, plan_features
 from stages.two_stream.spec import average_probabilities
 
@@ -16,15 +17,6 @@ if TYPE_CHECKING:
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-
-
-class HeldOut(Strict):
-    """The part of the training videos on which settings are chosen. The same for all models and seeds of a study."""
-
-    share: float = Field(
-        default=0.2, gt=0, lt=1, description="Of each class; sources of videos (groups) stay whole."
-    )
-    draw: int = Field(default=0, ge=0, description="Number of the random draw: another number, another part.")
 
 
 class Lbfgs(Strict):

@@ -47,6 +47,9 @@ def build_encoder(spec: Encoder, channels: int, seed: int, weights: Path | None 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         encoder = _narrow(spec, channels) if isinstance(spec, Narrow) else _torchvision(spec.kind, channels)
+    if not isinstance(spec, Narrow) and spec.bn_eps is not None:
+        for norm in (module for module in encoder.modules() if isinstance(module, nn.BatchNorm3d)):
+            norm.eps = spec.bn_eps
     if not isinstance(spec, Narrow) and spec.weights:
         load_foreign(torchvision_file(spec.kind, spec.weights, weights), encoder.body)
     return encoder

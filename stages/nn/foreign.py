@@ -33,20 +33,31 @@ def load_foreign(path: Path, network: nn.Module, allow_missing: Collection[str] 
     left aside and reported. Pickled code in the file is never run.
     Raises UserError when the file cannot be read, or lacks a weight that is not in ``allow_missing``.
     """
-    state = _tensors(path)
+    state = read_tensors(path)
     wanted = network.state_dict()
     match = match_names(state, wanted, path)
-    absent = [key for key in match.missing if key not in allow_missing]
-    if absent or match.misshapen:
-        what = [f"lacks {_some(absent)}"] if absent else []
-        what += [f"has another shape for {_some(match.misshapen)}"] if match.misshapen else []
-        raise UserError(
-            f"{path}: these weights do not fit the network: the file {' and '.join(what)} "
-            f"({len(match.matched)} of {len(wanted)} weights matched, prefix {match.prefix!r}; the file also has "
-            f"{_some(match.unexpected) or 'nothing else'}). Choose the encoder that the file was made with."
-        )
+    require_fit(match, len(wanted), path, allow_missing)
     network.load_state_dict({key: state[match.prefix + key] for key in match.matched}, strict=False)
     return match
+
+
+def require_fit(
+    match: Match,
+    wanted: int,
+    path: Path,
+    allow_missing: Collection[str] = (),
+    advice: str = "Choose the encoder that the file was made with.",
+) -> None:
+    """Raise UserError, which names the weights, when some of the ``wanted`` are missing or have another shape."""
+    absent = [key for key in match.missing if key not in allow_missing]
+    if absent or match.misshapen:
+        what = [f"lacks {some(absent)}"] if absent else []
+        what += [f"has another shape for {some(match.misshapen)}"] if match.misshapen else []
+        raise UserError(
+            f"{path}: these weights do not fit the network: the file {' and '.join(what)} "
+            f"({len(match.matched)} of {wanted} weights matched, prefix {match.prefix!r}; the file also has "
+            f"{some(match.unexpected) or 'nothing else'}). {advice}"
+        )
 
 
 def match_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path | str = "checkpoint") -> Match:
@@ -63,7 +74,7 @@ def match_names(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path:
     if len(prefixes) > 1:
         queries = [prefix for prefix in prefixes if "encoder_q." in prefix]
         if len(queries) != 1:
-            raise UserError(f"{path}: the network fits equally well under {_some(prefixes)}: keep only one of them in the file")
+            raise UserError(f"{path}: the network fits equally well under {some(prefixes)}: keep only one of them in the file")
         prefixes = queries
     prefix = prefixes[0] if prefixes else ""
     # Files from before BatchNorm counted its batches lack the counter; nothing reads it where momentum is set.
@@ -103,8 +114,11 @@ def torchvision_file(kind: str, weights: str, folder: Path | None) -> Path:
     )
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint by dotted name, whatever dictionaries they lie in."""
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint by dotted name, whatever dictionaries they lie in; pickled code is never run.
+
+    Raises UserError when the file cannot be read so, or holds none.
+    """
     from pickle import UnpicklingError
 
     from safetensors import SafetensorError
@@ -138,6 +152,7 @@ def _collect(value: Any, prefix: str, into: dict[str, Tensor]) -> None:
             _collect(item, f"{prefix}{key}.", into)
 
 
-def _some(names: Collection[str], limit: int = 6) -> str:
+def some(names: Collection[str], limit: int = 6) -> str:
+    """The first names, and how many more there are."""
     shown = ", ".join(list(names)[:limit])
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Mapping, Union
 
 from pydantic import Field
 
-from engine.spec.component import Method, Name, Problem, Strict
+from engine.spec.component import Method, Name, Problem, Strict, neutral
 from engine.spec.explain import choices, nearest
 from stages.video.spec import Clip, View
 
@@ -34,6 +34,12 @@ class Torchvision(Strict):
         description="Supervised weights of torchvision, read from `local.yaml`'s `weights` folder or "
         "torchvision's own cache; makes the encoder one for RGB only.",
     )
+    bn_eps: float | None = neutral(
+        None,
+        gt=0,
+        description="What BatchNorm adds to the variance. Without it, as in torchvision: 1e-3 in s3d, 1e-5 in the "
+        "others. CoCLR's public code has 1e-5.",
+    )
 
     def refuses(self, clip: Clip, view: View) -> str | None:
         """Why the network cannot take such clips; None when it can."""
@@ -42,6 +48,8 @@ class Torchvision(Strict):
                 f"mvit_v2_s takes clips of 16 frames at 224 pixels only (its position tables have that size), not "
                 f"{clip.frames} at {clip.size}: set clip.frames and clip.size so, or take another encoder"
             )
+        if self.kind == "mvit_v2_s" and self.bn_eps is not None:
+            return "mvit_v2_s has no BatchNorm, so bn_eps has no effect: drop it"
         if self.kind == "s3d" and (clip.frames < 5 or clip.size < 17):
             return f"s3d needs clips of 5 frames and 17 pixels at least, not {clip.frames} at {clip.size}"
         if self.weights and (view.kind != "rgb" or view.channels != 3):
@@ -140,5 +148,7 @@ def encoded_view(study: Study, ref: str) -> str:
 
 
 def _shape(encoder: Encoder) -> str:
-    """The encoder without what does not change the shapes of its weights."""
-    return f"{encoder.kind} {encoder.width}" if isinstance(encoder, Narrow) else encoder.kind
+    """The encoder, without where its weights come from: what two networks share if one can go on from the other."""
+    if isinstance(encoder, Narrow):
+        return f"{encoder.kind} {encoder.width}"
+    return f"{encoder.kind} with bn_eps {encoder.bn_eps}" if encoder.bn_eps is not None else encoder.kind

@@ -10,8 +10,8 @@ import numpy as np
 
 from engine.errors import UserError
 from engine.run.context import Context
+from stages.classify.report import report
 from stages.features.splits import train_and_test
-from stages.linear_probe.result import Probed, report
 from stages.two_stream.spec import Config
 from stages.video.clips import Clips
 
@@ -22,7 +22,7 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     _, test = train_and_test(clips, context)
     fused = mean_probabilities(context.inputs["members"])
     with np.errstate(divide="ignore"):  # a class that no member was trained on has probability 0
-        return report(clips, test, {seed: Probed(np.log(mean)) for seed, mean in fused.items()}, context)
+        return report(clips, test, {seed: np.log(mean) for seed, mean in fused.items()}, context)
 
 
 def mean_probabilities(folders: Sequence[Path]) -> dict[int, np.ndarray]:

@@ -72,7 +72,7 @@ def test_features_are_the_mean_over_windows(make_clips, make_context, tmp_path, 
 
 def test_loader_processes_and_a_stop_change_no_bit(make_clips, make_context, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("stages.features.windows.BATCH", 2)
-    monkeypatch.setattr(stage, "MOST_STEPS", 3)  # 9 windows: 5 batches, put together to 3 steps
+    monkeypatch.setattr("stages.features.windows.MOST_STEPS", 3)  # 9 windows: 5 batches, put together to 3 steps
     make_clips(VIDEOS, frames=[9, 3, 20, 12, 5])
     folders = encoders(tmp_path)
     plain = make_context(out="plain", models=folders)

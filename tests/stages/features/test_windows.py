@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.features.spec import Look
-from stages.features.windows import BATCH, VideoMeans, WindowBatches, starts
+from stages.features.windows import BATCH, VideoMeans, WindowBatches, starts, steps_of
+from stages.video.crops import evaluation_crops
+from stages.video.flow_spec import Flow
 from stages.video.sampling import frame_numbers
 from stages.video.spec import Clip, Rgb
 from stages.video.transforms import evaluation_clip
@@ -71,7 +73,9 @@ def test_batches_are_the_windows_read_one_by_one(make_clips) -> None:
 
 
 def test_no_videos_no_batches(make_clips) -> None:
-    assert len(WindowBatches.of(ViewReader(Rgb(), make_clips([(0, "train")])), np.array([], int), look(2))) == 0
+    assert (
+        len(WindowBatches.of(ViewReader(Rgb(), make_clips([(0, "train")])), np.array([], int), look(2))) == 0
+    )
 
 
 def test_means_by_hand_and_over_a_stop() -> None:
@@ -88,3 +92,45 @@ def test_a_video_shorter_than_the_clip_is_padded(make_clips, frames: int) -> Non
     clips = make_clips([(0, "train")], frames=frames)
     pixels, _ = WindowBatches.of(ViewReader(Rgb(), clips), np.array([0]), look(4))[0]
     assert pixels.shape == (1, 3, 4, 16, 16)
+
+
+def moving_right(clips) -> ViewReader:
+    """A flow view, in which noise stands for the flow of each frame."""
+
+    class Noise:
+        def read(self, row: int, numbers: np.ndarray) -> np.ndarray:
+            return np.stack(
+                [np.random.default_rng((row, n)).integers(1, 256, (30, 40, 2), np.uint8) for n in numbers]
+            )
+
+    return ViewReader(Flow(kind="flow"), clips, Noise())
+
+
+@pytest.mark.parametrize("view", ["rgb", "flow"])
+def test_ten_crops_are_cut_and_mirrored_window_by_window(make_clips, view: str) -> None:
+    clips = make_clips([(0, "train"), (1, "train")], frames=[12, 5])
+    reader = ViewReader(Rgb(), clips) if view == "rgb" else moving_right(clips)
+    crops = evaluation_crops("ten", 0.8)
+    batches = WindowBatches.of(reader, np.array([0, 1]), look(3), crops)
+    assert (batches.clips, len(batches)) == (40, 2)
+    pixels, videos = (torch.cat(parts) for parts in zip(batches[0], batches[1]))
+    assert videos.tolist() == [0] * 30 + [1] * 10
+
+    expected = []
+    for row, firsts in ((0, (0, 3, 5)), (1, (0,))):
+        for first in firsts:
+            frames = reader.read(row, frame_numbers(first, int(clips.frames[row]), CLIP))
+            for top, left in ((3, 8), (0, 0), (0, 16), (6, 0), (6, 16)):  # squares of 24 in 30 x 40
+                clip = evaluation_clip(frames[:, top : top + 24, left : left + 24], CLIP.size)
+                flipped = clip.flip(-1)
+                if view == "flow":
+                    flipped[0] = 256 - flipped[0].clamp(min=1).int()  # u
+                expected += [clip, flipped]
+    assert torch.equal(pixels, torch.stack(expected))
+
+
+@pytest.mark.parametrize("batches", [0, 1, 5, 2000, 2001, 4001])
+def test_steps_are_all_batches_in_order_and_not_too_many(batches: int) -> None:
+    steps = steps_of(batches)
+    assert [batch for step in steps for batch in step] == list(range(batches))
+    assert len(steps) == min(batches, 2000) or batches > 2000 and len(steps) <= 2000

@@ -12,17 +12,16 @@ from torch.nn import functional as F
 from engine.errors import UserError
 from engine.run.checkpoint import Checkpoints
 from engine.run.local import Local
+from stages.classify.spec import HeldOut
 from stages.features.frozen import load_frozen
 from stages.features.spec import Look
 from stages.linear_probe.augmented import classify, plan_tasks
-from stages.linear_probe.batches import TrainBatches
 from stages.linear_probe.heads import Head, Heads, Task
-from stages.linear_probe.spec import Augmented, Config, HeldOut, Sgd
+from stages.linear_probe.spec import Augmented, Config, Sgd
 from stages.linear_probe.stage import run
 from stages.nn.encoders import build_encoder
 from stages.nn.spec import Card, Narrow
 from stages.nn.weights import save_encoder
-from stages.video.loader import Epochs
 from stages.video.sampling import frame_numbers
 from stages.video.spec import Clip, Rgb
 from stages.video.transforms import evaluation_clip
@@ -124,27 +123,6 @@ def test_tasks_by_hand() -> None:
         Task(0, lr, 1e-3, whole) for lr in (0.1, 1.0) for whole in (True, False)
     ]
     assert plan_tasks(two, 1, False) == [Task(0, 0.1, 1e-3, True)]
-
-
-def test_batches_show_each_video_once_an_epoch_and_do_not_depend_on_the_past(make_clips) -> None:
-    clips = make_clips(VIDEOS)
-    rows = clips.split("train")
-    batches = TrainBatches(ViewReader(Rgb(), clips), CLIP, Epochs(rows, 4, 3), 7)
-    shown = [batches[step] for step in range(4)]
-    for epoch in (shown[:2], shown[2:]):
-        assert sorted(torch.cat([b[2] for b in epoch]).tolist()) == rows.tolist()
-    again = batches[2]
-    assert torch.equal(again[0], shown[2][0]) and again[1] == shown[2][1]
-    assert shown[0][0].shape == (4, 3, 2, 16, 16) and shown[0][0].dtype == torch.uint8
-    assert not torch.equal(shown[0][0], TrainBatches(ViewReader(Rgb(), clips), CLIP, Epochs(rows, 4, 3), 8)[0][0])
-
-
-def test_three_clips_in_ten_are_jittered(make_clips) -> None:
-    clips = make_clips([(0, "train")] * 100, frames=2, size=(8, 8))
-    batches = TrainBatches(ViewReader(Rgb(), clips), Clip(frames=1, size=8), Epochs(clips.split("train"), 100, 0), 1)
-    jittered = sum(colour.factors is not None for step in range(4) for colour in batches[step][1])
-    assert 90 <= jittered <= 150
-    assert all(colour.grey is None and colour.sigma is None for colour in batches[0][1])
 
 
 def test_the_stage_learns_what_can_be_learnt(make_clips, make_context, tmp_path) -> None:

@@ -11,10 +11,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from engine.errors import UserError
+from stages.classify.report import measure
+from stages.classify.spec import HeldOut
 from stages.features.stored import write_features
 from stages.linear_probe.regression import at_end_of_grid, try_out
-from stages.linear_probe.result import Trial, best_of, measure, to_all_classes
-from stages.linear_probe.spec import Config, HeldOut, Lbfgs
+from stages.linear_probe.result import Trial, best_of, to_all_classes
+from stages.linear_probe.spec import Config, Lbfgs
 from stages.linear_probe.stage import run
 
 LBFGS = Config(held_out=HeldOut(), lbfgs=Lbfgs(l2=(1.0, 0.1, 0.01)))
@@ -36,7 +38,7 @@ def probe(make_clips, make_context, tmp_path, monkeypatch):
         make_clips(videos, groups=groups)
         if not drawn:
             blank = np.zeros((2, 2, 3), np.uint8)
-            monkeypatch.setattr("stages.linear_probe.result.confusion_picture", lambda counts, classes: blank)
+            monkeypatch.setattr("stages.classify.report.confusion_picture", lambda counts, classes: blank)
             monkeypatch.setattr("stages.linear_probe.regression.choice_picture", lambda choices: blank)
         write_features(tmp_path, features)
         context = make_context(out=out, features=tmp_path)

@@ -98,3 +98,18 @@ def test_what_works_is_not_refused():
     assert NARROW.refuses(Clip(frames=1, size=8), Rgb()) is None
     assert Torchvision(kind="s3d").refuses(Clip(frames=32, size=128), Rgb()) is None
     assert Torchvision(kind="mvit_v2_s").refuses(Clip(frames=16, size=224), Rgb()) is None
+
+
+@pytest.mark.parametrize("kind", ["s3d", "r3d_18"])
+def test_eps_of_batch_norm_can_be_chosen(kind):
+    norms = [
+        m
+        for m in build_encoder(Torchvision(kind=kind, bn_eps=1e-4), 3, seed=0).modules()
+        if isinstance(m, torch.nn.BatchNorm3d)
+    ]
+    assert norms and {m.eps for m in norms} == {1e-4}
+
+
+def test_eps_means_nothing_without_batch_norm():
+    spec = Torchvision(kind="mvit_v2_s", bn_eps=1e-5)
+    assert "no BatchNorm" in spec.refuses(Clip(frames=16, size=224), Rgb())

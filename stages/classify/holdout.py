@@ -1,9 +1,37 @@
-"""The part of the training videos that is held out to choose a setting, so that test videos need not be looked at."""
+"""The part of the training videos that is held out to choose by, so that test videos need not be looked at."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
+
+from stages.classify.spec import HeldOut
+from stages.features.splits import Part
+
+if TYPE_CHECKING:
+    from engine.run.context import Context
+    from stages.video.clips import Clips
+
+
+def held_out(clips: Clips, train: Part, config: HeldOut, context: Context) -> NDArray[np.bool_]:
+    """Which training videos are held out, [training videos]: the same for every model and seed, to compare fairly.
+
+    Warns when no source can be spared, and then holds out single videos. All False when that is not possible either.
+    """
+    groups = np.asarray(clips.groups)[train.rows]
+    held = hold_out(train.targets, groups, config.share, np.random.default_rng(config.draw))
+    if not held.any():
+        held = hold_out(
+            train.targets, np.full_like(groups, -1), config.share, np.random.default_rng(config.draw)
+        )
+        if held.any():
+            context.warn(
+                "no source of videos can be held out without losing a class: single videos are held out instead, "
+                "which flatters the held-out accuracy"
+            )
+    return held
 
 
 def hold_out(targets: NDArray, groups: NDArray, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.linear_probe.holdout import hold_out
+from stages.classify.holdout import hold_out
 
 
 def draw(targets, groups=None, share: float = 0.2, seed: int = 0) -> np.ndarray:

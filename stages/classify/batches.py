@@ -1,4 +1,4 @@
-"""Augmented training batches of the probe: a function of the step alone, whichever process makes them."""
+"""Augmented training batches of a classifier: a function of the step alone, whichever process makes them."""
 
 from __future__ import annotations
 

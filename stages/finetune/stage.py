@@ -1,0 +1,99 @@
+"""The finetune stage: train a whole network, from an encoder that was trained before, to tell classes apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from engine.run.context import Context
+from stages.classify.batches import TrainBatches
+from stages.classify.classifier import Classifier, save_classifier
+from stages.classify.holdout import held_out
+from stages.features.spec import Look
+from stages.features.splits import train_and_test
+from stages.features.windows import WindowBatches
+from stages.finetune.groups import parameter_groups, scale_rates
+from stages.finetune.monitor import PANELS, TrainingMonitor
+from stages.finetune.selection import BestEpoch, judge
+from stages.finetune.spec import Config
+from stages.nn.curves import curve_picture
+from stages.nn.optim import learning_rate, optimizer
+from stages.nn.pace import Pace
+from stages.nn.precision import numbers
+from stages.nn.weights import load_encoder
+from stages.video.clips import Clips
+from stages.video.colour import recolour
+from stages.video.loader import Epochs, Loader, default_workers
+from stages.video.transforms import normalise
+from stages.video.views import open_view
+
+
+def run(config: Config, context: Context) -> dict[str, Any]:
+    """Train on the ``train`` split; write encoder, linear layer and curves; return where the curves ended."""
+    device, schedule = context.device, config.schedule
+    clips = Clips.open(context.input("clips"), context)
+    train, _ = train_and_test(clips, context)
+    held = held_out(clips, train, config.held_out, context) if config.held_out else np.zeros(len(train), bool)
+    if config.held_out and not held.any():
+        context.warn("too few training videos to hold some out: the last epoch is handed on")
+    reader = open_view(config.view, clips, context)
+    epochs = Epochs(train.rows[~held], schedule.batch, context.seed_for("order"))
+    batches = TrainBatches(reader, config.clip, epochs, context.seed_for("augment"))
+    total = schedule.epochs * epochs.steps
+
+    how = numbers(config.precision, device)
+    encoder, card = load_encoder(context.input("init"))
+    network = Classifier(encoder, len(clips.classes), config.dropout, context.seed_for("head"))
+    network = how.place(network.train())
+    optim = optimizer(schedule, parameter_groups(network, schedule.lr, config.backbone_lr))
+    decay = schedule.model_copy(update={"lr": 1.0})
+    monitor, pace, best = TrainingMonitor(context, total), Pace(context), BestEpoch(network)
+    if held.any():
+        look = Look(clip=config.clip, windows=config.held_out.windows, precision=config.precision)
+        unseen = WindowBatches.of(reader, train.rows[held], look)
+    targets = torch.from_numpy(clips.targets)
+
+    state = {"network": network, "optimizer": optim, "monitor": monitor, "best": best}
+    with Loader(batches, total, context.workers(default_workers(device)), device) as loader:
+        for step in context.steps(total, state):
+            pixels, colours, rows = loader[step]
+            shown = normalise(recolour(pixels.to(device, non_blocking=True), colours), config.view)
+            labels = targets[rows].to(device, non_blocking=True)
+            with how.autocast():
+                logits = network(how.lay_out(shown))
+            loss = F.cross_entropy(logits, labels)
+
+            rates = scale_rates(optim, learning_rate(decay, step, epochs.steps))
+            optim.zero_grad(set_to_none=True)
+            loss.backward()
+            optim.step()
+            monitor.after(step, loss, logits, labels, rates)
+            if monitor.due(step):
+                pace.note(step + 1, schedule.batch, loader.waited)
+
+            epoch, rest = divmod(step + 1, epochs.steps)
+            if held.any() and rest == 0 and (epoch % config.held_out.every == 0 or epoch == schedule.epochs):
+                accuracy, cross_entropy = judge(network, unseen, train.targets[held], how, context)
+                context.log(step + 1, held_out_top1=accuracy, held_out_loss=cross_entropy)
+                best.offer(epoch, accuracy, cross_entropy)
+
+    found = {
+        "videos": len(epochs.rows),
+        "steps": total,
+        "epoch": best.epoch or schedule.epochs,
+        **monitor.metrics,
+    }
+    if held.any():
+        best.put_back()
+        found |= {
+            "held_out_videos": int(held.sum()),
+            "held_out_top1": best.accuracy,
+            "held_out_loss": best.loss,
+        }
+    card = card.model_copy(update={"clip": config.clip, "stage": context.name})
+    save_classifier(context.out, network, card, clips.classes)
+    context.picture("curves", curve_picture(context.curves_state(), PANELS))
+    return found
