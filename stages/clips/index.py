@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.video.checks import checked_table
@@ -26,12 +26,16 @@ class Row:
     checked: Checked
 
 
-def usable_rows(listing: Listing, found: Mapping[str, Checked]) -> list[Row]:
-    """The videos with at least one frame, sorted by path."""
+def usable_rows(listing: Listing, found: Mapping[str, Checked], fps: float | None = None) -> list[Row]:
+    """The videos with at least one frame, sorted by path. fps: frames a second where the videos do not say it."""
     targets = {name: i for i, name in enumerate(listing.classes)}
-    return [
-        Row(v, targets[v.label], found[v.digest]) for v in sorted(listing.videos) if found[v.digest].usable
-    ]
+    usable = [(v, found[v.digest]) for v in sorted(listing.videos) if found[v.digest].usable]
+    return [Row(v, targets[v.label], _timed(checked, fps) if fps else checked) for v, checked in usable]
+
+
+def _timed(checked: Checked, fps: float) -> Checked:
+    """What a check of pictures cannot know: when they are shown."""
+    return replace(checked, fps=fps, first=0.0, last=(checked.frames - 1) / fps, duration=checked.frames / fps)
 
 
 def write_clips(folder: Path, rows: Sequence[Row], source: Source) -> None:

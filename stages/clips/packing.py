@@ -8,6 +8,7 @@ from pathlib import Path
 from stages.video.container import VideoError, open_video, stated_frames
 from stages.video.decode import fit
 from stages.video.listing import Video
+from stages.video.picture_folder import open_pictures
 from stages.video.shards import Packing
 from stages.video.spec import Pack
 
@@ -29,14 +30,24 @@ def estimate_raw_bytes(videos: Sequence[Video], root: Path, short_side: int) -> 
     raw = files = 0
     for video in chosen:
         try:
-            with open_video(root / video.path) as (container, stream):
-                codec = stream.codec_context
-                width, height = fit(codec.width, codec.height, short_side)
-                raw += 3 * width * height * stated_frames(container, stream)
-                files += video.size
+            width, height, frames = _stated(root / video.path)
         except (VideoError, OSError):
             continue  # the check will say what is wrong with it
+        width, height = fit(width, height, short_side)
+        raw += 3 * width * height * frames
+        files += video.size
     return raw * sum(v.size for v in videos) / files if files else 0.0
+
+
+def _stated(path: Path) -> tuple[int, int, int]:
+    """Width, height and number of frames of a video, without decoding it. Raises VideoError."""
+    if path.is_dir():
+        pictures = open_pictures(path)
+        first = pictures.frame(0)
+        return first.width, first.height, len(pictures.names)
+    with open_video(path) as (container, stream):
+        codec = stream.codec_context
+        return codec.width, codec.height, stated_frames(container, stream)
 
 
 def choose_packing(pack: Pack, raw_bytes: float) -> Packing | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from engine.spec.component import Name, StageConfig
+from engine.spec.component import Name, StageConfig, neutral
 from stages.video.spec import Pack
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class Config(StageConfig):
     )
     pack: Pack
     broken_limit: float
+    fps: float | None = neutral(None, gt=0, description="Frames a second of videos that do not say it: folders of pictures.")
 
     def forecast(self, inputs: Mapping[str, Path], local: Local, expected: Mapping[str, int]) -> str | None:
         """Disk that packed frames will take, from the headers of some videos; known once the data set is listed."""

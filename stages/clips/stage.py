@@ -38,7 +38,7 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     packing = choose_packing(config.pack, raw_bytes)
     found = _check_and_pack(listing, root, packing, raw_bytes, context)
 
-    rows = usable_rows(listing, found)
+    rows = usable_rows(listing, found, config.fps)
     troubles = [Trouble(v.path, found[v.digest].problem) for v in listing.videos if found[v.digest].problem]
     write_classes(context.out, listing.classes)
     write_problems(context.out, troubles)

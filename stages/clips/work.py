@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.video.checks import checks_folder, save_checks
+from stages.video.container import VideoError
 from stages.video.decode import fit, to_rgb
 from stages.video.index import Checked, check
+from stages.video.picture_folder import open_pictures
 from stages.video.shards import SHARD_BYTES, Packing, ShardWriter
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """A video to be done: its file, the digest and size it was listed with, and whether its frames are to be packed."""
+    """A video to be done: its file or folder, the digest and size it was listed with, and whether its frames are to be packed."""
 
     path: Path
     digest: str
@@ -76,14 +78,19 @@ def _do_video(item: Item, writer: ShardWriter | None, alive: Callable[[], None])
             writer.add(to_rgb(frame, fit(*found.display_size, writer.packing.short_side), found.rotate))
         alive()
 
+    folder = item.path.is_dir()
     try:
-        if item.path.stat().st_size != item.size:
+        size = sum(open_pictures(item.path).sizes()) if folder else item.path.stat().st_size
+        if size != item.size:
             return Checked("error", "has changed since it was listed; run again"), False
-        with open(item.path, "rb"):
-            pass
+        if not folder:
+            with open(item.path, "rb"):
+                pass
     except OSError as error:
         return Checked("error", f"cannot be read: {error.strerror}"), False
+    except VideoError as error:
+        return Checked(error.status, str(error)), False
     found = check(item.path, each)
     if item.pack and writer is not None:
         writer.finish(item.digest) if found.usable else writer.discard()
-    return found, True
+    return found, not (folder and found.status == "error")  # that was the disk

@@ -1,73 +1,44 @@
-"""Looking at folders: which videos are there, and reading lists written by many hands. Names are compared, never globbed."""
+"""Reading lists written by many hands, and looking at the files that they name."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from engine.errors import UserError
+from stages.video.container import VideoError
 from stages.video.listing import digest
-
-VIDEO_SUFFIXES = frozenset(
-    (
-        *(
-            ".3g2",
-            ".3gp",
-            ".apng",
-            ".asf",
-            ".avi",
-            ".divx",
-            ".dv",
-            ".f4v",
-            ".flv",
-            ".gif",
-            ".ivf",
-            ".m1v",
-            ".m2ts",
-        ),
-        *(".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf"),
-        *(".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-    )
-)
+from stages.video.picture_folder import open_pictures
 
 
-def walk(root: Path, below: str = "") -> Iterator[str]:
-    """Paths of all files below ``root/below``, posix and relative to root, sorted by folder; hidden ones are left out.
+@dataclass(frozen=True)
+class Seen:
+    """A video that is there: its size in bytes, its digest, and what else lies in its folder, if it is one of pictures."""
 
-    Links are followed; a folder that was seen already (a link to a parent) is not entered again.
-    """
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root / below, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        relative = PurePosixPath(Path(folder).relative_to(root))
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield str(relative / name)
+    size: int
+    digest: str
+    strays: tuple[str, ...] = ()
 
 
-def is_video_name(path: str) -> bool:
-    """Whether the name's ending is one of a video."""
-    return PurePosixPath(path).suffix.lower() in VIDEO_SUFFIXES
+def look_at(root: Path, paths: Sequence[str]) -> list[Seen | str]:
+    """Look at each video, a file or a folder of pictures; a text says why it cannot be read."""
 
-
-def digests(root: Path, paths: Sequence[str]) -> list[tuple[int, str] | str]:
-    """Size and digest of each file, or why it cannot be read."""
-
-    def one(path: str) -> tuple[int, str] | str:
+    def one(path: str) -> Seen | str:
         try:
+            path.encode()
+            if (root / path).is_dir():
+                pictures = open_pictures(root / path)
+                return Seen(*pictures.digest(), pictures.strays)
             if not (root / path).is_file():
                 return "is not a regular file"  # opening a pipe would wait for ever
-            path.encode()
-            return digest(root / path)
+            return Seen(*digest(root / path))
         except UnicodeEncodeError:
             return "its name is not UTF-8 text; rename it"
+        except VideoError as error:
+            return str(error)
         except OSError as error:
             return f"cannot be read: {error.strerror}"
 
@@ -118,26 +89,3 @@ def read_classes_file(root: Path, name: str) -> tuple[str, ...]:
             f"{root / name}: " + (f"class {twice[0]!r} stands there twice" if twice else "no class names")
         )
     return tuple(names)
-
-
-class Lookup:
-    """Finds files as lists name them, although copies of data sets differ in case, in endings and in outer folders."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._exact = set(paths)
-        self._loose: dict[tuple[str, str], list[str]] = {}
-        for path in paths:
-            if is_video_name(path):
-                pure = PurePosixPath(path)
-                self._loose.setdefault((pure.parent.name.lower(), pure.stem.lower()), []).append(path)
-
-    def find(self, named: str, below: Sequence[str] = ("",)) -> str | None:
-        """The path that a list calls ``named``: exactly that below one of the folders ``below``; else the only video
-        with the same folder and name in other case or with another ending; else None."""
-        for folder in below:
-            path = str(PurePosixPath(folder) / named)
-            if path in self._exact:
-                return path
-        pure = PurePosixPath(named)
-        hits = self._loose.get((pure.parent.name.lower(), pure.stem.lower()), [])
-        return hits[0] if len(hits) == 1 else None

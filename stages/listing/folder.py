@@ -5,28 +5,34 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path, PurePosixPath
 
-from stages.listing.files import is_video_name, walk
+from stages.listing.contents import Contents
 from stages.listing.found import Entry, Found
 from stages.listing.spec import FolderLayout
 from stages.video.listing import SPLITS, Trouble
 
 
-def read_folder(root: Path, layout: FolderLayout) -> Found:
+def read_folder(root: Path, layout: FolderLayout, contents: Contents) -> Found:
     """``<class>/…/<video>``, or ``<split>/<class>/…/<video>`` where the root has a folder ``train``."""
     found = Found()
     has_splits = (root / "train").is_dir()
     depth = 1 if has_splits else 0
+    no_video = "it is no folder of pictures" if contents.pictures else "its name has no ending of a video"
     seen: set[str] = set()
-    for path in walk(root):
-        parts = PurePosixPath(path).parts
+    taken: set[PurePosixPath] = set()
+    for path in contents.paths:
+        pure = PurePosixPath(path)
+        parts = pure.parts
         if len(parts) < depth + 2 or (has_splits and parts[0] not in SPLITS):
-            if is_video_name(path):
+            if contents.is_video(path):
                 found.troubles.append(Trouble(path, "ignored: it does not lie in the folder of a class"))
             continue
+        if not taken.isdisjoint(pure.parents):
+            continue  # inside the folder of a video, where it will be remarked on
         seen.add(parts[depth])
-        if not is_video_name(path):
-            found.troubles.append(Trouble(path, "ignored: its name has no ending of a video"))
+        if not contents.is_video(path):
+            found.troubles.append(Trouble(path, f"ignored: {no_video}"))
             continue
+        taken.add(pure)
         split = parts[0] if has_splits else "train"
         found.entries.append(Entry(path, parts[depth], split, "", path))
     if not has_splits:

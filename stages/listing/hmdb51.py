@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from engine.errors import UserError
-from stages.listing.files import Lookup, lines, walk, where
+from stages.listing.contents import Contents
+from stages.listing.files import lines, where
 from stages.listing.found import Entry, Found
 from stages.listing.spec import Hmdb51Layout
 
@@ -16,12 +17,11 @@ _FILE = re.compile(r"^(?P<label>.+)_test_split(?P<split>\d)\.txt$")
 _SPLITS = {"1": "train", "2": "test"}
 
 
-def read_hmdb51(root: Path, layout: Hmdb51Layout) -> Found:
+def read_hmdb51(root: Path, layout: Hmdb51Layout, contents: Contents) -> Found:
     """One split file a class; its lines are ``<video>.avi <id>`` with id 1 = train, 2 = test, 0 = unused."""
     found = Found()
     files = _split_files(root, layout)
     found.classes = tuple(sorted(files))
-    lookup = Lookup(list(walk(root)))
     for label, file in sorted(files.items()):
         for number, line in lines(file):
             place = where(root, file, number)
@@ -32,7 +32,7 @@ def read_hmdb51(root: Path, layout: Hmdb51Layout) -> Found:
             if parts[1] == "0":
                 continue
             found.named += 1
-            path = lookup.find(f"{label}/{parts[0]}", _VIDEOS)
+            path = contents.find(f"{label}/{parts[0]}", _VIDEOS)
             if path is None:
                 found.miss(place, f"{label}/{parts[0]}")
             else:

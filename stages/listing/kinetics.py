@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from stages.listing.files import Lookup, is_video_name, read_classes_file, read_text, walk, where
+from stages.listing.contents import Contents, is_video_name
+from stages.listing.files import read_classes_file, read_text, where
 from stages.listing.found import Entry, Found
 from stages.listing.spec import KineticsLayout
 
 _HEADER = {"label", "youtube_id", "time_start", "time_end"}
 _VIDEOS = ("", "videos")
+_COUNTED = re.compile(r"(.+?)[\s,]+\d+$")
+"""A path, and the number of pictures."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +31,18 @@ class _Row:
     is_clip: bool
 
 
-def read_kinetics(root: Path, layout: KineticsLayout) -> Found:
-    """Each list is read by its first line: Kinetics' header, or else ``<path>,<label>`` or ``<path> <label>``."""
+def read_kinetics(root: Path, layout: KineticsLayout, contents: Contents) -> Found:
+    """Each list is read by its first line: Kinetics' header, or else ``<path>,<label>`` or ``<path> <label>``.
+
+    Lists of folders of pictures may have the number of pictures between the two, as MMAction's have.
+    """
     found = Found()
     rows: list[tuple[str, Path, _Row]] = []
     for split in ("train", "val", "test"):
         if name := getattr(layout, split):
-            rows += [(split, root / name, row) for row in _rows(root, root / name, found)]
+            rows += [(split, root / name, row) for row in _rows(root, root / name, found, contents)]
     labels = {row.label for _, _, row in rows}
     found.classes, names = _classes(root, layout, labels)
-    paths = list(walk(root))
-    lookup, clips = Lookup(paths), _by_stem(paths)
     for split, file, row in rows:
         place = where(root, file, row.line)
         if row.label not in names:
@@ -45,9 +50,9 @@ def read_kinetics(root: Path, layout: KineticsLayout) -> Found:
             continue
         found.named += 1
         if row.is_clip:
-            path = _find_clip(clips, row, file.stem, split)
+            path = _find_clip(contents, row, file.stem, split)
         else:
-            path = lookup.find(_relative(row.named, root), _VIDEOS)
+            path = _find_path(contents, row.named, root)
         if path is None:
             found.miss(place, row.named)
         else:
@@ -55,14 +60,16 @@ def read_kinetics(root: Path, layout: KineticsLayout) -> Found:
     return found
 
 
-def _rows(root: Path, path: Path, found: Found) -> Iterator[_Row]:
+def _rows(root: Path, path: Path, found: Found, contents: Contents) -> Iterator[_Row]:
     text = read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [cell.strip() for cell in next(reader, [])]
     if _HEADER <= set(header):
         yield from _kinetics_rows(where(root, path), header, reader, found)
     else:
-        yield from _path_rows(where(root, path), text, found)
+        for row in _path_rows(where(root, path), text, found):
+            if row.line > 1 or _is_named(contents, row.named, root):  # else a header such as `path,label`
+                yield row
 
 
 def _kinetics_rows(name: str, header: list[str], reader: Iterator[list[str]], found: Found) -> Iterator[_Row]:
@@ -91,7 +98,7 @@ def _path_rows(name: str, text: str, found: Found) -> Iterator[_Row]:
             found.errors.append(
                 f"{name}:{line}: expected `<path>,<label>` or `<path> <label>`, not {content!r}"
             )
-        elif line > 1 or is_video_name(named):  # else a header such as `path,label`
+        else:
             yield _Row(line, named, label, False)
 
 
@@ -107,17 +114,9 @@ def _classes(root: Path, layout: KineticsLayout, labels: set[str]) -> tuple[tupl
     return tuple(sorted(labels)), {label: label for label in labels}
 
 
-def _by_stem(paths: list[str]) -> dict[str, list[str]]:
-    stems: dict[str, list[str]] = {}
-    for path in paths:
-        if is_video_name(path):
-            stems.setdefault(PurePosixPath(path).stem, []).append(path)
-    return stems
-
-
-def _find_clip(clips: dict[str, list[str]], row: _Row, list_name: str, split: str) -> str | None:
+def _find_clip(contents: Contents, row: _Row, list_name: str, split: str) -> str | None:
     """Copies lie in a folder named after the label, after the list, or both; ids are told apart by case."""
-    hits = clips.get(PurePosixPath(row.named).name, [])
+    hits = contents.by_stem.get(PurePosixPath(row.named).name, [])
     labels = {row.label, row.label.replace(" ", "_")}
 
     def rank(path: str) -> tuple[bool, bool, str]:
@@ -125,6 +124,20 @@ def _find_clip(clips: dict[str, list[str]], row: _Row, list_name: str, split: st
         return not labels.intersection(parts), not {list_name, split}.intersection(parts), path
 
     return min(hits, key=rank, default=None)
+
+
+def _find_path(contents: Contents, named: str, root: Path) -> str | None:
+    path = contents.find(_relative(named, root), _VIDEOS)
+    if path is None and contents.pictures and (counted := _COUNTED.match(named)):
+        path = contents.find(_relative(counted[1], root), _VIDEOS)
+    return path
+
+
+def _is_named(contents: Contents, named: str, root: Path) -> bool:
+    """Whether ``named`` is meant for a video: by its ending; a folder of pictures by its folder, or since it is there."""
+    if contents.pictures:
+        return "/" in named or _find_path(contents, named, root) is not None
+    return is_video_name(named)
 
 
 def _relative(named: str, root: Path) -> str:

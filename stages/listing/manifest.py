@@ -7,13 +7,14 @@ import io
 from pathlib import Path, PurePosixPath
 
 from engine.errors import UserError
-from stages.listing.files import read_classes_file, read_text, walk, where
+from stages.listing.contents import Contents
+from stages.listing.files import read_classes_file, read_text, where
 from stages.listing.found import Entry, Found
 from stages.listing.spec import ManifestLayout
 from stages.video.listing import SPLITS
 
 
-def read_manifest(root: Path, layout: ManifestLayout) -> Found:
+def read_manifest(root: Path, layout: ManifestLayout, contents: Contents) -> Found:
     """Columns path, label, split and optionally group, in any order; others are ignored."""
     found = Found()
     file = root / layout.file
@@ -25,7 +26,6 @@ def read_manifest(root: Path, layout: ManifestLayout) -> Found:
         raise UserError(
             f"{file}:1: no column {', '.join(absent)}; the first line must be `path,label,split` or `path,label,split,group`"
         )
-    there = set(walk(root))
     allowed = read_classes_file(root, layout.classes) if layout.classes else None
     labels: set[str] = set()
     for row in reader:
@@ -45,7 +45,7 @@ def read_manifest(root: Path, layout: ManifestLayout) -> Found:
         labels.add(label)
         found.named += 1
         path = str(PurePosixPath(path))
-        if path in there:
+        if path in contents:
             found.entries.append(Entry(path, label, split, group, place))
         else:
             found.miss(place, path)

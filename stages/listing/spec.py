@@ -116,6 +116,16 @@ class Config(StageConfig):
 
     dataset: Name
     layout: Layout
+    pictures: bool = neutral(False, description="Whether videos are folders of numbered pictures.")
+
+
+class Pictures(Strict):
+    """Videos that were extracted before: a folder of numbered pictures (JPEG, PNG) each, called as the video file was.
+
+    Splits and labels are found as those of video files. Other files beside the pictures, those of flow too, are left alone.
+    """
+
+    fps: float = Field(default=25.0, gt=0, description="Frames a second at which they were extracted.")
 
 
 class Listed(VideoData):
@@ -129,15 +139,23 @@ class Listed(VideoData):
         default={}, description="About how many videos each split has: `vidspec plan` estimates with it until they are listed."
     )
 
+    pictures: Pictures | None = Field(
+        default=None, description="Set where each video is a folder of pictures instead of a file."
+    )
+
     def expected(self) -> Mapping[str, int]:
         return self.videos
+
+    def frame_rate(self) -> float | None:
+        return self.pictures.fps if self.pictures else None
 
     def root_name(self) -> str | None:
         return self.name
 
     def listing(self, plan: Plan) -> Source:
         fields = {name: getattr(self, name) for name in self.layout_class().model_fields}
-        config = Config(dataset=self.name, layout=self.layout_class()(**fields))
+        layout = self.layout_class()(**fields)
+        config = Config(dataset=self.name, layout=layout, pictures=self.pictures is not None)
         return plan.add("listing", "listing", config, {}, always_changed=True)
 
     @classmethod

@@ -8,7 +8,8 @@ from typing import Any
 from engine.errors import UserError
 from engine.run.context import Context
 from stages.listing import judge
-from stages.listing.files import digests
+from stages.listing.contents import contents_of
+from stages.listing.files import look_at
 from stages.listing.folder import read_folder
 from stages.listing.found import Found
 from stages.listing.hmdb51 import read_hmdb51
@@ -30,21 +31,26 @@ from stages.video.listing import SPLITS, Listing, Trouble, Video, write_listing
 def run(config: Config, context: Context) -> dict[str, Any]:
     """Write ``listing.parquet``, ``classes.json`` and ``problems.csv``."""
     root = context.local.root(config.dataset)
-    found = read(root, config.layout)
+    found = read(root, config.layout, config.pictures)
     entries = judge.same_path(found)
     found.raise_errors(root)
-    warnings = [*judge.absent(found, root, config.layout), *found.remarks()]
+    warnings = judge.absent(found, root, config.layout)
     if not entries:
+        what = "folders of pictures" if config.pictures else "videos"
         raise UserError(
-            f"data set {config.dataset!r}: no videos below {root}. Is it the right folder for kind {config.layout.kind!r}?"
+            f"data set {config.dataset!r}: no {what} below {root}. Is it the right folder for kind {config.layout.kind!r}?"
         )
 
     videos, unreadable = [], []
-    for entry, result in zip(entries, digests(root, [entry.path for entry in entries])):
-        if isinstance(result, str):
-            unreadable.append(Trouble(entry.path, result))
-        else:
-            videos.append(Video(entry.path, entry.label, entry.split, entry.group, *result))
+    for entry, seen in zip(entries, look_at(root, [entry.path for entry in entries])):
+        if isinstance(seen, str):
+            unreadable.append(Trouble(entry.path, seen))
+            continue
+        videos.append(Video(entry.path, entry.label, entry.split, entry.group, seen.size, seen.digest))
+        found.troubles += [
+            Trouble(f"{entry.path}/{stray}", "ignored: it is no picture of the video") for stray in seen.strays
+        ]
+    warnings += found.remarks()
     if not videos:
         raise UserError(
             f"data set {config.dataset!r}: none of {len(entries)} videos below {root} can be read ({unreadable[0].problem})"
@@ -72,16 +78,17 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     }
 
 
-def read(root: Path, layout: Layout) -> Found:
+def read(root: Path, layout: Layout, pictures: bool) -> Found:
     """Read a data set below ``root`` as its layout says."""
+    contents = contents_of(root, pictures)
     match layout:
         case FolderLayout():
-            return read_folder(root, layout)
+            return read_folder(root, layout, contents)
         case Ucf101Layout():
-            return read_ucf101(root, layout)
+            return read_ucf101(root, layout, contents)
         case Hmdb51Layout():
-            return read_hmdb51(root, layout)
+            return read_hmdb51(root, layout, contents)
         case KineticsLayout():
-            return read_kinetics(root, layout)
+            return read_kinetics(root, layout, contents)
         case ManifestLayout():
-            return read_manifest(root, layout)
+            return read_manifest(root, layout, contents)

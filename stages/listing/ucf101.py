@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from stages.listing.files import Lookup, first_folder, lines, walk, where
+from stages.listing.contents import Contents
+from stages.listing.files import first_folder, lines, where
 from stages.listing.found import Entry, Found
 from stages.listing.spec import Ucf101Layout
 
@@ -14,7 +15,7 @@ _VIDEOS = ("videos", "UCF-101", "UCF101", "")
 _GROUP = re.compile(r"_g(\d+)_c\d+$", re.IGNORECASE)
 
 
-def read_ucf101(root: Path, layout: Ucf101Layout) -> Found:
+def read_ucf101(root: Path, layout: Ucf101Layout, contents: Contents) -> Found:
     """Labels come from the folder of a video, never from its name: UCF101 has ``HandstandPushups/v_HandStandPushups_…``.
 
     Classes are in the order of ``classInd.txt``, which is not the order of sorted folder names.
@@ -23,7 +24,6 @@ def read_ucf101(root: Path, layout: Ucf101Layout) -> Found:
     folder = first_folder(root, (layout.lists,) if layout.lists else _LISTS, "classInd.txt")
     found.classes = _read_classes(root, folder / "classInd.txt", found)
     by_name = {name.lower(): name for name in found.classes}
-    lookup = Lookup(list(walk(root)))
     for split, name in (("train", f"trainlist0{layout.split}.txt"), ("test", f"testlist0{layout.split}.txt")):
         for number, line in lines(folder / name):
             place = where(root, folder / name, number)
@@ -40,7 +40,7 @@ def read_ucf101(root: Path, layout: Ucf101Layout) -> Found:
                 )
                 continue
             found.named += 1
-            path = lookup.find(named, _VIDEOS)
+            path = contents.find(named, _VIDEOS)
             if path is None:
                 found.miss(place, named)
                 continue

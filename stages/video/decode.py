@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.video.container import VideoError, open_video
+from stages.video.picture_folder import open_pictures
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -54,12 +55,15 @@ def read_frames(
 ) -> np.ndarray:
     """Frames ``numbers`` (int [T], any order, repeats allowed) as RGB uint8 [T, H, W, 3], upright.
 
-    size: (width, height) of the result; rotate: clockwise degrees. Only the frames asked for are converted and scaled.
-    Raises VideoError when the file cannot be opened or has no such frame.
+    path: a file, or a folder of pictures. size: (width, height) of the result; rotate: clockwise degrees. Only the frames
+    asked for are converted and scaled. Raises VideoError when the video cannot be opened or has no such frame.
     """
     wanted, place = np.unique(np.asarray(numbers, np.int64), return_inverse=True)
     found = np.empty((len(wanted), size[1], size[0], 3), np.uint8)
     done = 0
+    if path.is_dir():
+        _read_pictures(path, wanted, found, rotate)
+        done = len(wanted)
     while done < len(wanted):
         try:
             done = _read_run(path, wanted, done, found, rotate, points)
@@ -83,7 +87,19 @@ def _read_run(
             jump = points.before(int(wanted[done]))
             if jump >= 0 and points.frames[jump] - number > SKIP:
                 return done
-    raise VideoError("error", f"frame {wanted[done]} was asked for, but the video has ended before it")
+    raise _ended(wanted[done])
+
+
+def _read_pictures(path: Path, wanted: np.ndarray, found: np.ndarray, rotate: int) -> None:
+    pictures, size = open_pictures(path), (found.shape[2], found.shape[1])
+    if wanted[-1] >= len(pictures.names):
+        raise _ended(wanted[-1])
+    for i, number in enumerate(wanted.tolist()):
+        found[i] = to_rgb(pictures.frame(number), size, rotate)
+
+
+def _ended(number: int) -> VideoError:
+    return VideoError("error", f"frame {number} was asked for, but the video has ended before it")
 
 
 def frames_from(path: Path, points: SeekPoints, point: int) -> Iterator[tuple[int, VideoFrame]]:

@@ -25,6 +25,7 @@ from stages.video.container import (
 )
 from stages.video.cut_off import cut_off
 from stages.video.decode import SeekPoints, mark
+from stages.video.picture_folder import open_pictures
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -88,10 +89,14 @@ def check(
 ) -> Checked:
     """Decode a video to its end, or to its first error. Never raises for what is wrong with the file.
 
+    path: a file, or a folder of pictures, whose frame rate stays unknown (0) and which needs no seek points.
     each: called with what is known so far and every frame, in order. spacing: frames between seek points.
     """
     found, trace = Checked(), _Trace(at_least=2 * spacing)
     try:
+        if path.is_dir():
+            _read_all(path, found, each)
+            return found
         _decode_all(path, found, trace, each)
         if found.frames >= 3 * spacing:
             if not trace.on:  # its header promised less
@@ -137,11 +142,29 @@ def _decode_all(
         except (av.error.FFmpegError, EOFError, ValueError, MemoryError) as error:
             problem = f"damaged after frame {found.frames}: {getattr(error, 'strerror', None) or error}"
         problem = cut_off(path, stream) or problem
+    _judge(found, problem, "has a video stream, but no frame can be decoded")
+
+
+def _read_all(path: Path, found: Checked, each: Callable[[Checked, VideoFrame], None] | None) -> None:
+    """Read a folder of pictures to its end, or to the first that is no good."""
+    pictures, problem = open_pictures(path), None
+    try:
+        for frame in pictures.frames():
+            found.width, found.height = frame.width, frame.height
+            if each is not None:
+                each(found, frame)
+            found.frames += 1
+    except VideoError as error:
+        if error.status == "error":  # it may be another one next time, so nothing is known of the video
+            raise
+        problem = str(error)
+    _judge(found, problem, "no picture can be used")
+
+
+def _judge(found: Checked, problem: str | None, nothing: str) -> None:
+    """Set the status of a video that was read up to ``problem``. nothing: what to say if it has no frame at all."""
     if found.frames == 0:
-        found.status = "no_frames"
-        found.problem = "has a video stream, but no frame can be decoded" + (
-            f": {problem}" if problem else ""
-        )
+        found.status, found.problem = "no_frames", f"{nothing}: {problem}" if problem else nothing
     elif problem:
         found.status, found.problem = "partial", f"{found.frames} frames decode; {problem}"
 

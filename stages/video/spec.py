@@ -69,9 +69,15 @@ class VideoData(Data):
         """Add the stage that lists the videos."""
         raise NotImplementedError
 
+    def frame_rate(self) -> float | None:
+        """Frames a second, where the videos do not say it themselves."""
+        return None
+
     def plan(self, plan: Plan) -> Source:
         from stages.clips.spec import Config
 
         listing = self.listing(plan)
-        config = Config(dataset=self.root_name(), pack=self.pack, broken_limit=self.broken_limit)
+        config = Config(
+            dataset=self.root_name(), pack=self.pack, broken_limit=self.broken_limit, fps=self.frame_rate()
+        )
         return plan.add("clips", "clips", config, {"listing": listing})

@@ -21,6 +21,8 @@ PATIENCE = 300.0
 """Seconds in which a worker must start, or give a sign of life; else it counts as hanging."""
 
 _BEAT = 1.0
+_PAUSE = 3.0
+"""Seconds between two looks at the workers beyond which this process has been stopped, and they perhaps with it."""
 
 
 class Portion(Protocol):
@@ -101,12 +103,16 @@ def do_all(
             yield from portion.do(lambda: None)
         return
     waiting, running = deque(portions), []
+    looked = time.monotonic()
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 running.append(_start(waiting.popleft()))
             wait([w.pipe for w in running], timeout=_BEAT)
+            before, looked = looked, time.monotonic()
             for worker in list(running):
+                if looked - before > _PAUSE:
+                    worker.heard = looked
                 results, end = _listen(worker, patience)
                 yield from results
                 if end is None:

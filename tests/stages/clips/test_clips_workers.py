@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -77,6 +78,20 @@ def test_a_worker_does_one_portion_after_another(items, tmp_path):
     assert [result[:2] for result in seen] == [("aa", "ok"), ("bb", "ok")]
     assert len({process.pid for _, _, processes in seen for process in processes}) == 1
     assert multiprocessing.active_children() == []
+
+
+def test_a_run_that_was_suspended_goes_on(items, tmp_path):
+    """As a cluster's scheduler does it: all processes are stopped, and wake up one after another."""
+    many = tuple(replace(items[2], digest=str(number)) for number in range(150))  # it will not have done them all
+    work = do_all([Portion((items[0], *many), tmp_path / "store", RAW)], workers=1, patience=3.0)
+    found = dict([next(work)])
+    (worker,) = (process for process in multiprocessing.active_children())
+    os.kill(worker.pid, signal.SIGSTOP)
+    time.sleep(4.0)
+    threading.Timer(1.5, os.kill, (worker.pid, signal.SIGCONT)).start()
+    found.update(work)
+    assert worker.exitcode == 0
+    assert len(found) == 151 and all(checked.status == "ok" for checked in found.values())
 
 
 def test_errors_of_the_machine_are_not_blamed_on_a_video(items, tmp_path):

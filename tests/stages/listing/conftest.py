@@ -68,15 +68,16 @@ def touch(root: Path) -> Callable[..., None]:
 
 @pytest.fixture
 def listed(root: Path, tmp_path: Path) -> Callable[..., Result]:
-    """List the data set below the root with a layout given as in a spec."""
+    """List the data set below the root with a layout given as in a spec; ``pictures``: videos are folders of pictures."""
 
-    def run(**layout: Any) -> Result:
+    def run(pictures: bool = False, **layout: Any) -> Result:
         out = tmp_path / "listing"
         out.mkdir(exist_ok=True)
         record = KeptRecord()
         local = Local(datasets={"mine": str(root)})
         context = Context("demo.listing", 0, {}, out, local, record, Checkpoints(None))
-        metrics = stage.run(Config.model_validate({"dataset": "mine", "layout": layout}), context)
+        config = {"dataset": "mine", "layout": layout, "pictures": pictures}
+        metrics = stage.run(Config.model_validate(config), context)
         with open(out / "problems.csv", newline="", encoding="utf-8") as file:
             problems = [tuple(row) for row in csv.reader(file)]
         assert problems[0] == ("path", "problem")
