@@ -95,8 +95,8 @@ class Finetune(Measured):
     )
     select: Literal["last", "held_out"] = Field(
         default="last",
-        description="Which weights are tested. last: those at the end. held_out: those of the epoch that does best on a "
-        "held-out part of the training videos, which is then not trained on.",
+        description="Which weights are tested. last: those at the end. held_out: those of the epoch that does best on "
+        "a held-out part of the training videos, which is then not trained on.",
     )
     held_out: HeldOutEpochs = HeldOutEpochs()
     crops: CropKind = Field(
@@ -118,7 +118,8 @@ class Finetune(Measured):
             message = "held_out: these settings have no effect with select: last"
             found.append(Problem(path=("held_out",), message=message))
         if self.select == "held_out" and self.held_out.every > self.schedule.epochs:
-            message = f"held_out.every: {self.held_out.every} is more than the {self.schedule.epochs} epochs there are"
+            every = self.held_out.every
+            message = f"held_out.every: {every} is more than the {self.schedule.epochs} epochs there are"
             found.append(Problem(path=("held_out", "every"), message=message))
         if self.crops == "centre" and "crop_share" in given:
             message = "crop_share has no effect with crops: centre, which takes the largest square"

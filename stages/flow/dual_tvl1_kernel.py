@@ -161,10 +161,7 @@ def _place_row(width, y, height, u, v, places, weights):
         place_x, place_y = np.float32(x) + u[x], y + v[x]
         left, top = np.floor(place_x), np.floor(place_y)
         part_x, part_y = place_x - left, place_y - top
-        left = min(
-            max(left, np.float32(1 - MARGIN)), np.float32(width + 1)
-        )  # there all four are in the margin
-        top = min(max(top, np.float32(1 - MARGIN)), np.float32(height + 1))
+        left, top = _within(left, np.float32(width + 1)), _within(top, np.float32(height + 1))
         places[x] = (np.int32(top) + np.int32(MARGIN - 1)) * stride + np.int32(left) + np.int32(MARGIN - 1)
         for begin, part in ((0, part_x), (4, part_y)):
             before = np.float32(1) - part
@@ -175,11 +172,19 @@ def _place_row(width, y, height, u, v, places, weights):
 
 
 @row_kernel
+def _within(place, last):
+    """The nearest place from the first to ``last``, where all four pixels are in the margin and further out there is
+    nothing; the first for what is not a number, so that nothing is read beyond the margin."""
+    first = np.float32(1 - MARGIN)
+    place = place if place > first else first
+    return place if place < last else last
+
+
+@row_kernel
 def _inner(distance):
     """Weight of a pixel at a distance from 0 to 1."""
-    return ((CUBIC + np.float32(2)) * distance - (CUBIC + np.float32(3))) * distance * distance + np.float32(
-        1
-    )
+    inner = (CUBIC + np.float32(2)) * distance - (CUBIC + np.float32(3))
+    return inner * distance * distance + np.float32(1)
 
 
 @row_kernel

@@ -72,13 +72,14 @@ def test_flow_is_read_where_the_view_is_flow():
     assert found["finetune.moving.s0"].config.view.kind == "flow"
 
 
-def test_two_streams_average_the_tests_of_their_members():
-    found = stages(["both"])
-    assert [s.stage for s in found["finetune.both"].inputs["members"]] == [
-        "demo.finetune.nce",
-        "demo.finetune.moving",
-    ]
+@pytest.mark.parametrize("models", [["both"], ["nce", "moving", "both"], ["both", "moving", "nce"]])
+def test_two_streams_average_the_tests_of_their_members(models):
+    """Which are trained once, whether they have rows of their own or not."""
+    found = stages(models)
+    members = [s.stage for s in found["finetune.both"].inputs["members"]]
+    assert members == ["demo.finetune.nce", "demo.finetune.moving"]
     assert found["finetune.both"].kind == "two_stream"
+    assert sum(s.kind == "finetune" for s in found.values()) == 4
 
 
 @pytest.mark.parametrize(
@@ -130,10 +131,8 @@ def test_what_cannot_work_is_a_problem_of_the_spec(fields, path, words):
 def test_two_streams_have_no_accuracy_of_clips():
     tables = {"t": {"rows": ["nce", "both"], "columns": ["finetune.top1", "finetune.clip_top1"]}}
     (found,) = wiring(study(["nce", "both"], tables))
-    assert (
-        found.path == ("evaluate", 0, "models", 1)
-        and "no finetune.clip_top1, which table 't'" in found.message
-    )
+    assert found.path == ("evaluate", 0, "models", 1)
+    assert "no finetune.clip_top1, which table 't'" in found.message
     assert not wiring(study(["nce", "both"], {"t": {**tables["t"], "rows": ["nce"]}}))
     assert not wiring(study(["nce", "both"], {"t": {**tables["t"], "columns": ["finetune.top1"]}}))
 

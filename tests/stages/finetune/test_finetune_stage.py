@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from engine.errors import UserError
 from engine.run.checkpoint import Checkpoints
@@ -24,6 +25,8 @@ from stages.finetune.stage import run
 from stages.nn.encoders import build_encoder
 from stages.nn.spec import Card, Narrow
 from stages.nn.weights import load_encoder, save_encoder
+from stages.two_stream import stage as two_stream
+from stages.two_stream.spec import Config as TwoStreamConfig
 from stages.video.flow_spec import Flow
 from stages.video.spec import Clip, Difference, Rgb
 from stages.video.views import ViewReader
@@ -34,7 +37,7 @@ VIDEOS = [(c, "test" if i % 4 == 0 else "train") for i in range(8) for c in rang
 HELD = HeldOutEpochs(share=0.34, every=2, windows=2)
 
 
-def encoder(folder: Path, view=Rgb()) -> Path:
+def encoder(folder: Path, view: Rgb | Difference | Flow) -> Path:
     folder.mkdir(exist_ok=True)
     card = Card(encoder=SPEC, view_name="seen", view=view, clip=Clip(frames=8, size=32), stage="demo.start")
     save_encoder(folder, build_encoder(SPEC, view.channels, seed=0), card)
@@ -81,7 +84,7 @@ def plain_curves(request, monkeypatch):
 
 @pytest.fixture
 def start(tmp_path) -> Path:
-    return encoder(tmp_path / "start")
+    return encoder(tmp_path / "start", Rgb())
 
 
 def test_files_and_metrics(make_clips, make_context, start):
@@ -154,8 +157,8 @@ def test_the_weights_of_the_best_epoch_are_handed_on(make_clips, make_context, s
         return next(results)
 
     monkeypatch.setattr(stage, "judge", judged)
-    every = HeldOutEpochs(share=0.34, every=1)
-    metrics = train(make_context(init=start), held_out=every, schedule=FinetuneSchedule(epochs=4, batch=4))
+    often = HeldOutEpochs(share=0.34, every=1)
+    metrics = train(make_context(init=start), held_out=often, schedule=FinetuneSchedule(epochs=4, batch=4))
     assert (metrics["epoch"], metrics["held_out_top1"], metrics["held_out_loss"]) == (3, 0.8, 1.5)
     saved = load_classifier(tmp_path / "out")[0].state_dict()
     for name, value in weights[2].items():
@@ -167,9 +170,8 @@ def test_looking_at_held_out_videos_leaves_no_trace(make_clips, make_context, st
     """The weights after the last epoch are the same however often the held-out videos were looked at."""
     make_clips(VIDEOS)
     for every in (1, 2):
-        train(
-            make_context(out=f"every{every}", init=start), held_out=HELD.model_copy(update={"every": every})
-        )
+        often = HELD.model_copy(update={"every": every})
+        train(make_context(out=f"every{every}", init=start), held_out=often)
     points = {every: curves(tmp_path / f"every{every}") for every in (1, 2)}
     assert [p["loss"] for p in points[1]] == [p["loss"] for p in points[2]]
     assert points[1][-1] == points[2][-1]
@@ -203,9 +205,8 @@ class Dying(Checkpoints):
 def test_kills_and_loader_processes_change_no_bit(
     make_clips, make_context, start, tmp_path, held, monkeypatch
 ):
-    monkeypatch.setattr(
-        "stages.finetune.monitor.POINTS", 2
-    )  # a point is the mean of steps before and after a kill
+    # A point of the curves is the mean of steps before and after a kill.
+    monkeypatch.setattr("stages.finetune.monitor.POINTS", 2)
     make_clips(VIDEOS)
     changes = {"held_out": held, "dropout": 0.9}
     expected = train(make_context(out="plain", init=start), **changes)
@@ -213,15 +214,11 @@ def test_kills_and_loader_processes_change_no_bit(
     local = Local(device="cpu", workers=2)
     assert train(make_context(out="workers", init=start, local=local), **changes) == expected
     assert outputs(tmp_path / "workers") == plain
-    for at in (
-        4,
-        7,
-    ):  # the second time it has looked at held-out videos, and dies a step after its last checkpoint
+    # The second time it has looked at held-out videos, and dies a step after its last checkpoint.
+    for at in (4, 7):
+        dying = make_context(out=f"dead{at}", init=start, checkpoints=Dying(tmp_path / "saved", 2, at))
         with pytest.raises(Killed):
-            train(
-                make_context(out=f"dead{at}", init=start, checkpoints=Dying(tmp_path / "saved", 2, at)),
-                **changes,
-            )
+            train(dying, **changes)
     again = make_context(out="again", init=start, checkpoints=Checkpoints(tmp_path / "saved", 2))
     assert train(again, **changes) == expected
     assert outputs(tmp_path / "again") == plain
@@ -239,10 +236,9 @@ def test_a_choice_made_before_a_kill_holds_after_it(make_clips, make_context, st
     expected = train(make_context(out="plain", init=start), held_out=HELD)
     assert expected["epoch"] == 2 and looks == [0.9, 0.1]
     looks.clear()
+    dying = make_context(out="dead", init=start, checkpoints=Dying(tmp_path / "saved", 2, 7))
     with pytest.raises(Killed):
-        train(
-            make_context(out="dead", init=start, checkpoints=Dying(tmp_path / "saved", 2, 7)), held_out=HELD
-        )
+        train(dying, held_out=HELD)
     assert looks == [0.9]
     again = make_context(out="again", init=start, checkpoints=Checkpoints(tmp_path / "saved", 2))
     assert train(again, held_out=HELD) == expected
@@ -331,3 +327,26 @@ def test_it_learns_what_tells_classes_apart_and_the_test_says_so(make_clips, mak
         accuracy[name] = found["seeds"]["0"]["top1"]
     assert found["chance"]["top1"] == pytest.approx(1 / 3)
     assert accuracy["trained"] >= 0.85 and accuracy["still"] <= 0.6, accuracy
+
+
+def test_two_finetuned_models_are_averaged_video_by_video(make_clips, make_context, tmp_path):
+    """From training to the mean of both: one sees frames, one their differences."""
+    clips = make_clips([(c, "test" if i % 2 else "train") for i in range(4) for c in range(6)])
+    look = Look(clip=CLIP, windows=2, precision="fp32")
+    test = ClassifyConfig(seeds=(3,), look=look, crops="five", crop_share=0.8)
+    members = []
+    for name, view in (("still", Rgb()), ("moving", Difference())):
+        trained = make_context(out=f"{name}.s3", init=encoder(tmp_path / name, view))
+        train(trained, view=view)
+        tested = make_context(out=name + ".test", models=(trained.out,))
+        classify.run(test, tested)
+        members.append(tested.out)
+    both = make_context(out="both", members=tuple(members))
+    found = two_stream.run(TwoStreamConfig(), both)
+    tables = [load_file(folder / "probabilities.safetensors")["s3"] for folder in (*members, both.out)]
+    assert not np.allclose(tables[0], tables[1], atol=1e-3)
+    assert tables[2] == pytest.approx((tables[0] + tables[1]) / 2, abs=1e-6)
+    assert tables[2].sum(1) == pytest.approx(np.ones(12), abs=1e-5)
+    right = tables[2].argmax(1) == clips.targets[clips.split("test")]
+    assert found["seeds"]["3"]["top1"] == pytest.approx(right.mean())
+    assert set(found["seeds"]["3"]) == {"top1", "top5", "mean_class"}

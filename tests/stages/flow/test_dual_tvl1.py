@@ -122,3 +122,8 @@ def test_the_smallest_videos(shape):
     field = flow_of(noise(*shape))
     assert field.shape == (max(shape[0] - 1, 0), *shape[1:], 2) and field.dtype == np.float32
     assert np.isfinite(field).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_settings_beyond_reason_give_no_flow_but_do_not_crash():
+    assert flow_of(shifted((40, 50), 1.0, 1.0), theta=1e-45).shape == (1, 40, 50, 2)

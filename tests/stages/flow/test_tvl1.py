@@ -181,3 +181,8 @@ def test_a_side_of_one_pixel_counts_as_two_alike(axis):
     twice = shifted((40, 40), 1.0, 1.0)
     twice = np.repeat(np.take(twice, [20], axis), 2, axis)
     assert np.array_equal(flow_of(np.take(twice, [0], axis)), np.take(flow_of(twice), [0], axis))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_settings_beyond_reason_give_no_flow_but_do_not_crash():
+    assert flow_of(shifted((40, 50), 1.0, 1.0), tightness=1e-45).shape == (1, 40, 50, 2)
