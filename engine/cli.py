@@ -215,7 +215,12 @@ def _data_sets() -> dict[str, str]:
     except UserError as error:
         print(error, file=sys.stderr)
         return {}
-    return {name: study.name for study in studies if (name := study.data.root_name())}
+    return {
+        name: study.name
+        for study in studies
+        for data in (study.data, *study.datasets.values())
+        if (name := data.root_name())
+    }
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ class Study(BaseStudy):
     """A study of video models."""
 
     data: one_of("data") = Field(description="The data set.")
+    datasets: dict[Name, one_of("data")] = Field(
+        default={}, description="Other data sets that evaluations measure on (their field `data`), by name."
+    )
     clip: Clip = Field(default=Clip(), description="The clips that models are trained and measured on.")
     views: dict[Name, View] = Field(default={"rgb": Rgb()}, description="Modalities of a clip, by name.")
     encoder: Encoder = Field(description="The network, unless a model names its own.")

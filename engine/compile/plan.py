@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -110,6 +112,8 @@ class Plan:
         self.study = study
         self.stages: dict[str, Stage] = {}
         self._models: dict[tuple[str, int], Source] = {}
+        self._prefix = ""
+        self._expected = study.data.expected()
         self.data: Source = study.data.plan(self)
         for name in model_order(study):
             for seed in () if study.models[name].members() else study.seeds:
@@ -134,11 +138,31 @@ class Plan:
         Raises UserError when another stage of that name exists.
         """
         frozen = {role: s if isinstance(s, Source) else tuple(s) for role, s in inputs.items()}
-        stage = Stage(f"{self.study.name}.{name}", kind, config, frozen, seed or 0, always_changed, self.study.data.expected())
+        full = self._full(name)
+        stage = Stage(full, kind, config, frozen, seed or 0, always_changed, self._expected)
         known = self.stages.setdefault(stage.name, stage)
         if known != stage:
-            raise UserError(f"two different stages of spec {self.study.name!r} would be called {name!r}")
+            raise UserError(f"two different stages of spec {self.study.name!r} would be called {self._prefix + name!r}")
         return known.output
+
+    def has(self, name: str) -> bool:
+        """Whether a stage of that name was added."""
+        return self._full(name) in self.stages
+
+    @contextmanager
+    def on(self, name: str | None) -> Iterator[None]:
+        """For a while ``data`` is data set ``name`` of the study's ``datasets``, and new stages have its name before theirs.
+
+        None stands for the study's own data.
+        """
+        if name is None:
+            yield
+            return
+        before = self._prefix, self._expected, self.data
+        self._prefix, self._expected = f"{name}.", self.study.datasets[name].expected()
+        self.data = self.study.datasets[name].plan(self)
+        yield
+        self._prefix, self._expected, self.data = before
 
     def model(self, ref: str, seed: int) -> Source:
         """The encoder that model ``ref`` (``name`` or ``name.output``) trained with ``seed``."""
@@ -160,13 +184,17 @@ class Plan:
         cells = {}
         outputs = self.study.model_outputs()
         for evaluation in self.study.evaluate:
-            for ref in evaluation.models:
-                if members := outputs[ref].members():
-                    encoders = {member: self._encoders(member) for member in members.values()}
-                    cells[evaluation.label, ref] = evaluation.combine(self, ref, encoders)
-                else:
-                    cells[evaluation.label, ref] = evaluation.plan(self, ref, self._encoders(ref))
+            with self.on(evaluation.data):
+                for ref in evaluation.models:
+                    if members := outputs[ref].members():
+                        encoders = {member: self._encoders(member) for member in members.values()}
+                        cells[evaluation.label, ref] = evaluation.combine(self, ref, encoders)
+                    else:
+                        cells[evaluation.label, ref] = evaluation.plan(self, ref, self._encoders(ref))
         return cells
+
+    def _full(self, name: str) -> str:
+        return f"{self.study.name}.{self._prefix}{name}"
 
     def _encoders(self, ref: str) -> tuple[Source, ...]:
         return tuple(self.model(ref, seed) for seed in self.study.seeds)

@@ -115,6 +115,9 @@ class Protocol(Strict):
     """Whether the protocol can measure models that combine others (has ``combine``)."""
 
     name: Name | None = Field(default=None, description="Name in stages and tables; the protocol's own by default.")
+    data: Name | None = Field(
+        default=None, description="One of the study's `datasets`, to measure on; by default the study's own `data`."
+    )
     models: tuple[ModelRef, ...] = Field(min_length=1, description="Models to measure.")
 
     @property

@@ -45,6 +45,7 @@ class BaseStudy(Strict):
 
     # Declared here for the engine's own use; the stages' study narrows their types.
     data: Any
+    datasets: dict[Name, Any] = {}
     models: dict[Name, Any] = {}
     evaluate: tuple[Any, ...] = ()
 

@@ -71,6 +71,10 @@ def _evaluations(study: BaseStudy) -> list[Problem]:
             message = f"two evaluations are called {evaluation.label!r}: give one of them a `name`"
             problems.append(Problem(path=("evaluate", i), message=message))
         labels[evaluation.label] = i
+        if evaluation.data is not None and evaluation.data not in study.datasets:
+            known = f"There are: {choices(study.datasets)}" if study.datasets else "The study has no `datasets`"
+            message = f"{evaluation.label}: no data set {evaluation.data!r}.{nearest(evaluation.data, study.datasets)} {known}"
+            problems.append(Problem(path=("evaluate", i, "data"), message=message))
         for j, ref in enumerate(evaluation.models):
             if ref not in outputs:
                 message = f"{evaluation.label}: no model {ref!r}.{nearest(ref, outputs)} Models: {choices(outputs)}"

@@ -91,5 +91,5 @@ def plan_features(plan: Plan, model: str, encoders: Sequence[Source], look: Look
     for stage in plan.stages.values():
         if stage.kind == "features" and stage.config == config and dict(stage.inputs) == inputs:
             return stage.output
-    taken = f"{plan.study.name}.features.{model}" in plan.stages
-    return plan.add("features", f"features-{label}.{model}" if taken else f"features.{model}", config, inputs)
+    name = f"features-{label}.{model}" if plan.has(f"features.{model}") else f"features.{model}"
+    return plan.add("features", name, config, inputs)

@@ -63,11 +63,9 @@ def plan_flow(plan: Plan, view: Flow) -> Source:
     """
     config = Config(algorithm=view.algorithm, bound=view.bound, storage=view.storage)
     inputs = {"clips": plan.data}
-    flows = [stage for stage in plan.stages.values() if stage.kind == "flow"]
-    for stage in flows:
-        if stage.config == config and dict(stage.inputs) == inputs:
+    for stage in plan.stages.values():
+        if stage.kind == "flow" and stage.config == config and dict(stage.inputs) == inputs:
             return stage.output
-    taken = {stage.name for stage in flows}
     names = chain(["flow", f"flow-{view.algorithm.kind}"], (f"flow-{view.algorithm.kind}-{n}" for n in count(2)))
-    name = next(name for name in names if f"{plan.study.name}.{name}" not in taken)
+    name = next(name for name in names if not plan.has(name))
     return plan.add("flow", name, config, inputs, always_changed=isinstance(view.algorithm, Precomputed))

@@ -61,6 +61,7 @@ class Score(Protocol):
 
 class Study(BaseStudy):
     data: Numbers = Numbers()
+    datasets: dict[str, Numbers] = {}
     models: dict[str, Pair] = {}
     evaluate: tuple[Score, ...] = ()
 
@@ -167,3 +168,23 @@ def test_model_order_is_topological_or_a_circle_is_reported(edges: dict[str, str
         order = model_order(made)
         assert sorted(order) == names
         assert all(order.index(b) < order.index(a) for a, b in edges.items())
+
+
+def test_models_are_measured_on_another_data_set_than_they_were_trained_on():
+    here, there = Score(models=("m.left",)), Score(name="far", data="other", models=("m.left",))
+    plan = Plan(Study(spec=1, name="s", datasets={"other": Numbers()}, models={"m": Pair()}, evaluate=(here, there)))
+    assert list(plan.stages) == [
+        "s.numbers", "s.m.left.s0", "s.m.right.s0", "s.features.m.left", "s.score.m.left",
+        "s.other.numbers", "s.other.features.m.left", "s.other.far.m.left",
+    ]  # fmt: skip
+    assert plan.stages["s.other.features.m.left"].inputs["models"] == (plan.model("m.left", 0),)
+    assert plan.data.stage == "s.numbers"  # as before
+
+
+def test_a_data_set_that_the_study_does_not_have():
+    study = Study(spec=1, name="s", datasets={"other": Numbers()}, models={"m": Pair()}, evaluate=(Score(data="othr", models=("m.left",)),))
+    (problem,) = wiring(study)
+    assert problem.path == ("evaluate", 0, "data")
+    assert problem.message == "score: no data set 'othr'. Did you mean 'other'? There are: other"
+    (problem,) = wiring(study.model_copy(update={"datasets": {}}))
+    assert problem.message.endswith("The study has no `datasets`")
