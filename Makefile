@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Stages at once; 0: one where there is a GPU, else one for each core, four at most.
+JOBS ?= 0
 
 .PHONY: help install repro plan test ui doctor clean
 
@@ -28,7 +30,7 @@ $(VENV)/installed-test: $(VENV)/installed
 install: $(VENV)/installed
 
 repro: install
-	@$(BIN)/vidspec repro
+	@$(BIN)/vidspec repro --jobs $(JOBS)
 
 plan: install
 	@$(BIN)/vidspec plan

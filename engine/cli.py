@@ -66,14 +66,19 @@ def repro(
     temp: Annotated[bool, typer.Option("--temp", help="As a DVC experiment in a temporary checkout.")] = False,
     queue: Annotated[bool, typer.Option("--queue", help="Queue it; `dvc queue start` runs what is queued.")] = False,
     name: Annotated[Optional[str], typer.Option("--name", "-n", help="Name of the experiment.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Stages at once; 0: one with a GPU, else one a core, 4 at most.")] = 1,
 ) -> None:
     """Edit knobs if asked to, compile, run what is stale, and print the tables."""
+    from engine.jobs import default_jobs
     from engine.repro import record_cache_hits, run_dvc
 
     if temp and queue:
         raise UserError("--temp and --queue exclude each other: queued experiments run in temporary checkouts anyway")
     root = project()
-    done = run_dvc(root, setting or [], "temp" if temp else "queue" if queue else "workspace", targets or [], name)
+    if jobs > 1 and (temp or queue):
+        raise UserError("--jobs runs stages of this workspace; `dvc queue start --jobs` runs queued experiments at once")
+    where = "temp" if temp else "queue" if queue else "workspace"
+    done = run_dvc(root, setting or [], where, targets or [], name, jobs or default_jobs())
     if queue:
         print("`dvc queue start` runs what is queued; `dvc queue status` shows it")
     elif temp:

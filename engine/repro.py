@@ -15,13 +15,15 @@ from engine.compile.main import MANY_STAGES, write
 from engine.compile.plan import Stage
 from engine.compile.state import states
 from engine.errors import UserError
+from engine.jobs import Jobs, closure
 from engine.report.stage import published
 from engine.run.home import home, state
+from engine.run.local import load_local
 from engine.spec.load import PARAMS
 from engine.spec.source import Path_, edit_yaml, read_yaml
 from engine.track.cached import record_cached
 from engine.track.facts import facts
-from engine.track.repro import Repro, repro_process
+from engine.track.repro import COMMAND, Repro, repro_process
 
 Where = Literal["workspace", "temp", "queue"]
 COMPILED = ("dvc.yaml", PARAMS)
@@ -51,8 +53,10 @@ class Done:
     stages: list[Stage]
 
 
-def run_dvc(root: Path, settings: Sequence[str], where: Where, targets: Sequence[str], name: str | None = None) -> Done:
-    """Edit the knobs, compile, and run DVC.
+def run_dvc(
+    root: Path, settings: Sequence[str], where: Where, targets: Sequence[str], name: str | None = None, jobs: int = 1
+) -> Done:
+    """Edit the knobs, compile, and run DVC; with ``jobs`` above 1 so many stages at once, in the workspace only.
 
     In a temporary or queued experiment the workspace's own ``params.yaml`` and ``dvc.yaml`` are put back as they were.
     """
@@ -69,10 +73,17 @@ def run_dvc(root: Path, settings: Sequence[str], where: Where, targets: Sequence
             raise
         if len(stages) > MANY_STAGES:
             print(f"warning: {len(stages)} stages; DVC gets slow beyond {MANY_STAGES}: select fewer specs at a time", file=sys.stderr)
-        command = dvc_command(where, bool(changes), targets, name)
-        process = subprocess.Popen(command, cwd=root, env=dvc_environment())
-        identity = repro_process(process.pid)
-        status = wait(process)
+        environment, identity, status = dvc_environment(), None, 0
+        if jobs > 1 and where == "workspace":
+            environment[COMMAND] = str(os.getpid())
+            identity = repro_process(os.getpid())
+            status = Jobs(root, closure(stages, targets), jobs, shared_cores(environment, jobs)).run()
+        if status == 0:  # after jobs, DVC has the last word on whether all is up to date
+            quiet = identity is not None
+            command = dvc_command(where, bool(changes), targets, name, quiet)
+            process = subprocess.Popen(command, cwd=root, env=environment)
+            identity = identity or repro_process(process.pid)
+            status = wait(process)
     finally:
         if where != "workspace":
             _restore(root, before)
@@ -101,17 +112,22 @@ def headers() -> Iterator[dict[str, Any]]:
         yield json.loads(path.read_text(encoding="utf-8"))
 
 
-def dvc_command(where: Where, experiment: bool, targets: Sequence[str], name: str | None) -> list[str]:
-    """DVC's command line: ``repro``, or ``exp run`` for what is to be kept as an experiment."""
+def dvc_command(
+    where: Where, experiment: bool, targets: Sequence[str], name: str | None, quiet: bool = False
+) -> list[str]:
+    """DVC's command line: ``repro``, or ``exp run`` for what is to be kept as an experiment.
+
+    quiet: without a line for every stage that is up to date.
+    """
     dvc = [sys.executable, "-m", "dvc"]
-    named = ["--name", name] if name else []
+    named = [*(["--quiet"] if quiet else []), *(["--name", name] if name else [])]
     if where == "queue":
         return [*dvc, "exp", "run", "--queue", *named, *targets]
     if where == "temp":
         return [*dvc, "exp", "run", "--temp", "--keep-going", *named, *targets]
     if experiment or name:
         return [*dvc, "exp", "run", "--keep-going", *named, *targets]
-    return [*dvc, "repro", "--keep-going", *targets]
+    return [*dvc, "repro", "--keep-going", *named, *targets]
 
 
 def dvc_environment() -> dict[str, str]:
@@ -119,6 +135,13 @@ def dvc_environment() -> dict[str, str]:
     folder = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", "")
     return {**os.environ, "PATH": f"{folder}{os.pathsep}{path}", "DVC_NO_ANALYTICS": "true", "DO_NOT_TRACK": "1"}
+
+
+def shared_cores(environment: dict[str, str], jobs: int) -> dict[str, str]:
+    """The environment of one of several stages that run at once: each has its part of the cores, if nothing else is set."""
+    if "VIDSPEC_THREADS" in environment or load_local().threads:
+        return environment
+    return {**environment, "VIDSPEC_THREADS": str(max(1, len(os.sched_getaffinity(0)) // jobs))}
 
 
 def wait(process: subprocess.Popen[bytes]) -> int:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.track.repro import repro_process, this_process
+from engine.track.repro import command_above, this_process
 
 DIFF_LIMIT = 200_000
 """Characters of the diff that are kept."""
@@ -28,7 +28,7 @@ def facts(checkout: Path | None = None) -> dict[str, Any]:
 
     checkout: folder whose git state is noted; the working directory by default.
     """
-    repro = repro_process() or this_process()
+    repro = command_above() or this_process()
     return {
         "time": time.time(),
         "command": sys.orig_argv,

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Sequence
 
 
+COMMAND = "VIDSPEC_REPRO"
+"""Environment variable with the number of a process that all stages below it belong to."""
+
+
 @dataclass(frozen=True)
 class Repro:
     """A process: here the command that a stage belongs to.
@@ -61,6 +65,13 @@ def repro_process(pid: int | None = None) -> Repro | None:
     except psutil.Error:  # gone, or another user's: then nothing above it can be known
         return None
     return None
+
+
+def command_above() -> Repro | None:
+    """The command that a stage belongs to: that which has put its number into VIDSPEC_REPRO, as it runs several ``dvc``
+    at once, or the nearest ``dvc`` or ``vidspec`` above this process."""
+    named = os.environ.get(COMMAND, "")
+    return (repro_process(int(named)) if named.isdecimal() else None) or repro_process()
 
 
 def is_repro(command: Sequence[str]) -> bool:

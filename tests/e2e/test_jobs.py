@@ -1,0 +1,52 @@
+"""``vidspec repro --jobs``: several stages at once, with the real DVC."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.project import Project
+
+ALL = {"numbers", "plain.s0", "plain.s1", "other.s0", "other.s1", "score.plain", "score.other", "report"}
+
+
+def ran(output: str) -> list[str]:
+    """Stages that were executed, each marked with its own name."""
+    found = re.findall(r"^\[(\S+)\] Running stage '([^']+)'", output, re.MULTILINE)
+    assert all(full in (label, f"toy.{label}") for label, full in found)
+    return [label for label, _ in found]
+
+
+def results(project: Project) -> dict[str, bytes]:
+    return {str(p.relative_to(project.root)): p.read_bytes() for p in (project.root / "results").rglob("*") if p.is_file()}
+
+
+def test_two_at_once_give_what_one_after_another_gives(toy: Project) -> None:
+    output = toy.vidspec("repro", "--jobs", "2")
+    assert sorted(ran(output)) == sorted(["compile", *ALL]) and "didn't change" not in output
+    together = results(toy)
+    headers = [json.loads(path.read_text()) for path in (toy.root / ".vidspec/runs").glob("*/run.json")]
+    assert {h["stage"].removeprefix("toy.") for h in headers} == ALL
+    assert len({h["repro"]["key"] for h in headers}) == 1  # one run of the study
+
+    assert ran(toy.vidspec("repro", "--jobs", "2")) == []
+    toy.edit("params.yaml", "power: 1 ", "power: 3 ")
+    assert set(ran(toy.vidspec("repro", "--jobs", "2"))) == {"compile", "plain.s0", "plain.s1", "score.plain", "report"}
+
+    toy.edit("params.yaml", "power: 3 ", "power: 1 ")
+    toy.vidspec("repro", "--jobs", "1")
+    assert results(toy) == together
+
+
+def test_what_reads_a_failed_stage_is_left_and_the_rest_runs(toy: Project) -> None:
+    toy.edit("specs/toy.yaml", "{method: average, power: 2,", "{method: average, power: 2, fail: true,")
+    output = toy.vidspec("repro", "--jobs", "2", fails=True)
+    assert "[other.s1] toy.other.s1: this model was told to fail" in output and "Traceback" not in output
+    assert set(ran(output)) == {"compile", *ALL} - {"score.other", "report"}
+    assert "toy.score.other was not run, as a stage that it reads failed" in output
+    assert "–" in output  # the table has a gap
+
+
+def test_jobs_are_of_the_workspace(toy: Project) -> None:
+    output = toy.vidspec("repro", "--jobs", "2", "--temp", fails=True)
+    assert "--jobs runs stages of this workspace" in output
