@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 # Stages at once; 0: one where there is a GPU, else one for each core, four at most.
 JOBS ?= 0
 
-.PHONY: help install repro plan test ui doctor clean
+.PHONY: help install repro study plan test ui doctor clean
 
 help:
 	@echo "make repro   install, compile the specs, run what is stale, print the table"
+	@echo "make study   the default study with three seeds, so that its claims can be judged"
 	@echo "make plan    show the stages and what would run, and why"
 	@echo "make ui      open the MLflow UI on this checkout's store"
 	@echo "make test    install what the tests need and run them"
@@ -31,6 +32,9 @@ install: $(VENV)/installed
 
 repro: install
 	@$(BIN)/vidspec repro --jobs $(JOBS)
+
+study: install
+	@$(BIN)/vidspec repro --jobs $(JOBS) -S 'coclr_demo.seeds=[0,1,2]'
 
 plan: install
 	@$(BIN)/vidspec plan

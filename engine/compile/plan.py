@@ -115,13 +115,18 @@ class Plan:
         self._prefix = ""
         self._expected = study.data.expected()
         self.data: Source = study.data.plan(self)
+        trainings: dict[str, list[str]] = {}
         for name in model_order(study):
+            before = set(self.stages)
             for seed in () if study.models[name].members() else study.seeds:
                 for output, source in study.models[name].plan(self, name, seed).items():
                     self._models[f"{name}.{output}" if output else name, seed] = source
+            trainings[name] = [stage for stage in self.stages if stage not in before]
         cells = self._evaluations()
         if study.tables:
             self._report(cells)
+        for names in trainings.values():
+            self._leave_out_unread(names)
 
     def add(
         self,
@@ -192,6 +197,20 @@ class Plan:
                     else:
                         cells[evaluation.label, ref] = evaluation.plan(self, ref, self._encoders(ref))
         return cells
+
+    def _leave_out_unread(self, names: Sequence[str]) -> None:
+        """Drop those of one model's stages that nothing comes of: they make outputs that nobody measures or starts from.
+
+        A model of which nothing at all is used is trained for its own sake, and stays whole.
+        """
+
+        def readers(name: str) -> set[str]:
+            return {s.name for s in self.stages.values() if any(source.stage == name for source in s.sources())}
+
+        if any(readers(name) - set(names) for name in names):
+            for name in reversed(names):
+                if not readers(name):
+                    del self.stages[name]
 
     def _full(self, name: str) -> str:
         return f"{self.study.name}.{self._prefix}{name}"

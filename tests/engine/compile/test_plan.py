@@ -72,7 +72,7 @@ def same_code(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def study(**models: Pair) -> Study:
-    return Study(spec=1, name="s", seeds=(0, 1), models=models, evaluate=(Score(models=("a.left",)), Score(name="again", models=("a.left",))))
+    return Study(spec=1, name="s", seeds=(0, 1), models=models, evaluate=(Score(models=("a.left",)), Score(name="again", models=("a.right",))))
 
 
 def test_stages_come_after_what_they_read_and_are_shared() -> None:
@@ -82,7 +82,7 @@ def test_stages_come_after_what_they_read_and_are_shared() -> None:
         "s.numbers",
         *("s.a.left.s0", "s.a.right.s0", "s.a.left.s1", "s.a.right.s1"),
         *("s.b.left.s0", "s.b.right.s0", "s.b.left.s1", "s.b.right.s1"),
-        *("s.features.a.left", "s.score.a.left", "s.again.a.left"),
+        *("s.features.a.left", "s.score.a.left", "s.features.a.right", "s.again.a.right"),
     ]
     for i, stage in enumerate(stages):
         assert all(names.index(source.stage) < i for source in stage.sources())
@@ -171,10 +171,10 @@ def test_model_order_is_topological_or_a_circle_is_reported(edges: dict[str, str
 
 
 def test_models_are_measured_on_another_data_set_than_they_were_trained_on():
-    here, there = Score(models=("m.left",)), Score(name="far", data="other", models=("m.left",))
+    here, there = Score(models=("m.left",)), Score(name="far", data="other", models=("m.left",))  # m.right is read by none
     plan = Plan(Study(spec=1, name="s", datasets={"other": Numbers()}, models={"m": Pair()}, evaluate=(here, there)))
     assert list(plan.stages) == [
-        "s.numbers", "s.m.left.s0", "s.m.right.s0", "s.features.m.left", "s.score.m.left",
+        "s.numbers", "s.m.left.s0", "s.features.m.left", "s.score.m.left",
         "s.other.numbers", "s.other.features.m.left", "s.other.far.m.left",
     ]  # fmt: skip
     assert plan.stages["s.other.features.m.left"].inputs["models"] == (plan.model("m.left", 0),)
@@ -188,3 +188,31 @@ def test_a_data_set_that_the_study_does_not_have():
     assert problem.message == "score: no data set 'othr'. Did you mean 'other'? There are: other"
     (problem,) = wiring(study.model_copy(update={"datasets": {}}))
     assert problem.message.endswith("The study has no `datasets`")
+
+
+class Chain(Method):
+    """A method whose two outputs are trained in turns, each starting from the other."""
+
+    method: Literal["chain"] = "chain"
+
+    def outputs(self) -> tuple[str, ...]:
+        return ("a", "b")
+
+    def plan(self, plan: Plan, name: str, seed: int) -> dict[str, Any]:
+        latest: dict[str, Any] = {}
+        for turn, output in enumerate("abab"):
+            latest[output] = plan.add("turn", f"{name}.{turn}.s{seed}", Config(), {"from": tuple(latest.values())}, seed=seed)
+        return latest
+
+
+@pytest.mark.parametrize(
+    ("measured", "turns"), [(("m.a",), 3), (("m.b",), 4), (("m.a", "m.b"), 4), ((), 4)], ids=["a", "b", "both", "neither"]
+)
+def test_a_model_is_trained_as_far_as_its_measured_outputs_need(measured, turns):
+    class Chains(Study):
+        models: dict[str, Chain] = {}
+
+    scores = (Score(models=measured),) if measured else ()
+    plan = Plan(Chains(spec=1, name="s", seeds=(0, 1), models={"m": Chain()}, evaluate=scores))
+    for seed in (0, 1):
+        assert [n for n in plan.stages if n.startswith("s.m.") and n.endswith(f"s{seed}")] == [f"s.m.{t}.s{seed}" for t in range(turns)]
