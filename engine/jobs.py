@@ -128,5 +128,6 @@ class Jobs:
 
 
 def _tells(line: str) -> bool:
-    """Whether a line of DVC's output is of use where many of its processes speak."""
-    return bool(line.strip()) and not line.startswith(("> ", "Use `dvc push`", "Updating lock file", "To track"))
+    """Whether a line of DVC's output is of use where many of its processes speak: its commands and hints are not."""
+    hints = ("> ", "\tgit add", "\tdvc config", "Generating lock", "Updating lock", "To track", "To enable", "Use `dvc push`")
+    return bool(line.strip()) and not line.startswith(hints)

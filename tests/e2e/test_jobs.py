@@ -24,6 +24,7 @@ def results(project: Project) -> dict[str, bytes]:
 def test_two_at_once_give_what_one_after_another_gives(toy: Project) -> None:
     output = toy.vidspec("repro", "--jobs", "2")
     assert sorted(ran(output)) == sorted(["compile", *ALL]) and "didn't change" not in output
+    assert "git add" not in output and "lock file" not in output
     together = results(toy)
     headers = [json.loads(path.read_text()) for path in (toy.root / ".vidspec/runs").glob("*/run.json")]
     assert {h["stage"].removeprefix("toy.") for h in headers} == ALL
