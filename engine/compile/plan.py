@@ -117,11 +117,12 @@ class Plan:
         self.data: Source = study.data.plan(self)
         trainings: dict[str, list[str]] = {}
         for name in model_order(study):
-            before = set(self.stages)
+            made = set()
             for seed in () if study.models[name].members() else study.seeds:
                 for output, source in study.models[name].plan(self, name, seed).items():
                     self._models[f"{name}.{output}" if output else name, seed] = source
-            trainings[name] = [stage for stage in self.stages if stage not in before]
+                    made.add(source.stage)
+            trainings[name] = [stage for stage in self.stages if stage in made]
         cells = self._evaluations()
         if study.tables:
             self._report(cells)
@@ -199,7 +200,7 @@ class Plan:
         return cells
 
     def _leave_out_unread(self, names: Sequence[str]) -> None:
-        """Drop those of one model's stages that nothing comes of: they make outputs that nobody measures or starts from.
+        """Drop those of the stages that make one model's outputs of which nothing comes: nobody measures or starts from them.
 
         A model of which nothing at all is used is trained for its own sake, and stays whole.
         """
