@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from engine.spec.component import Name, Problem, StageConfig
-from stages.nn.spec import Encoder, Torchvision, Trained, view_problem
+from stages.nn.spec import Encoder, Mvit, Torchvision, Trained, untrained, view_problem
 from stages.video.spec import Clip, View
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.run.local import Local
     from stages.study import Study
 
-Format = Literal["coclr", "plain"]
+Format = Literal["coclr", "slowfast", "plain"]
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -34,7 +34,8 @@ class Checkpoint(Trained):
     format: Format = Field(
         description="coclr: a checkpoint of CoCLR's public code (InfoNCE, UberNCE, CoCLR or a classifier on top), "
         "whose network is s3d with bn_eps 1e-5, whatever the study's own is; its query encoder is read, with its "
-        "head. plain: the weights of `encoder` under torchvision's names or ours, below any prefix."
+        "head. slowfast: a .pyth file of SlowFast's public code, MaskFeat's or another MViT's, read into `encoder`. "
+        "plain: the weights of `encoder` under torchvision's names or ours, below any prefix."
     )
     sha256: Digest | None = Field(
         default=None,
@@ -46,8 +47,7 @@ class Checkpoint(Trained):
         """The encoder that is read; pretrained ``weights`` of the study's own mean nothing here."""
         if self.format == "coclr":
             return PUBLIC_S3D
-        encoder = super().network(study)
-        return encoder.model_copy(update={"weights": None}) if isinstance(encoder, Torchvision) else encoder
+        return untrained(super().network(study))
 
     def output_views(self) -> Mapping[str, str]:
         return {"": self.view}
@@ -56,7 +56,7 @@ class Checkpoint(Trained):
         problems = []
         if found := view_problem(study, self, self.view, ("view",)) or self._view_problem(study):
             problems.append(found)
-        if found := self._encoder_problem():
+        if found := self._encoder_problem(study):
             problems.append(found)
         path = PurePosixPath(self.file)
         if path.is_absolute() or ".." in path.parts or self.file.startswith("~"):
@@ -70,7 +70,7 @@ class Checkpoint(Trained):
     def _view_problem(self, study: Study) -> Problem | None:
         """A view that CoCLR's networks were never shown."""
         view = study.views[self.view]
-        if self.format == "plain" or view.kind == "rgb" or (view.kind == "flow" and view.faithful):
+        if self.format != "coclr" or view.kind == "rgb" or (view.kind == "flow" and view.faithful):
             return None
         message = (
             f"CoCLR's checkpoints encode RGB, or flow as pictures of three channels, and view {self.view!r} of kind "
@@ -78,11 +78,16 @@ class Checkpoint(Trained):
         )
         return Problem(path=("view",), message=message)
 
-    def _encoder_problem(self) -> Problem | None:
-        message = None
+    def _encoder_problem(self, study: Study) -> Problem | None:
+        message, network = None, self.network(study)
         if self.format == "coclr" and self.encoder not in (None, PUBLIC_S3D):
             message = "CoCLR's checkpoints hold {kind: s3d, bn_eps: 1.0e-5}, and no other encoder: drop `encoder`"
-        elif isinstance(self.encoder, Torchvision) and self.encoder.weights:
+        elif self.format == "slowfast" and not isinstance(network, Mvit):
+            message = (
+                f"SlowFast's checkpoints that can be read are of MViTs, not of {network.kind}: set `encoder` to "
+                "maskfeat_s, maskfeat_l or mvit_v2_s"
+            )
+        elif getattr(self.encoder, "weights", None):
             message = f"{self.file} would overwrite the pretrained weights of this encoder: drop `weights`"
         return Problem(path=("encoder",), message=message) if message else None
 

@@ -6,7 +6,7 @@ import json
 
 from engine.run.context import Context
 from stages.checkpoint.file import checked_digest, weights_file
-from stages.checkpoint.reading import Reading, read_coclr, read_plain
+from stages.checkpoint.reading import Reading, read_coclr, read_plain, read_slowfast
 from stages.checkpoint.spec import Config
 from stages.nn.encoders import build_encoder
 from stages.nn.foreign import some
@@ -19,7 +19,8 @@ def run(config: Config, context: Context) -> dict:
     path = weights_file(config.file, context.local)
     digest = checked_digest(path, config.sha256)
     encoder = build_encoder(config.encoder, config.view.channels, seed=0)  # every weight comes from the file
-    reading = (read_coclr if config.format == "coclr" else read_plain)(path, encoder)
+    read = {"coclr": read_coclr, "slowfast": read_slowfast, "plain": read_plain}[config.format]
+    reading = read(path, encoder)
     context.say(_words(reading, config.file))
     if reading.unexpected:
         context.warn(f"{config.file} also holds what is not used: {some(reading.unexpected)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from stages.nn.spec import Encoder, Schedule
+from stages.nn.spec import Encoder, Schedule, untrained
 from stages.video.spec import Clip, View
 
 SUSTAINED_FLOPS = 40e12
@@ -30,25 +30,14 @@ def encoder_cost(encoder: Encoder, channels: int, clip: Clip) -> EncoderCost:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from stages.nn.activations import kept_bytes
     from stages.nn.encoders import build_encoder
 
-    bare = encoder.model_copy(update={"weights": None}) if getattr(encoder, "weights", None) else encoder
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage.nbytes()
-        held.append(storage)  # so that no other storage gets the same number
-        return tensor
-
-    held: list[torch.UntypedStorage] = []
     with torch.device("meta"):
-        network = build_encoder(bare, channels, seed=0)
+        network = build_encoder(untrained(encoder), channels, seed=0)
         pixels = torch.empty(2, channels, clip.frames, clip.size, clip.size)  # batch norm wants more than one value
-    own = {p.untyped_storage()._cdata for p in network.parameters()}
-    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        network(pixels)
-    activations = sum(size for storage, size in kept.items() if storage not in own)
+    with FlopCounterMode(display=False) as counter:
+        activations = kept_bytes(lambda: network(pixels), network.parameters())
     return EncoderCost(counter.get_total_flops() / 2, activations / 2, sum(p.numel() for p in network.parameters()))
 
 

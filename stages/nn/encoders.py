@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from stages.nn.foreign import load_foreign, torchvision_file
-from stages.nn.spec import Encoder, Narrow
+from stages.nn.spec import Encoder, Mvit, MvitV2, Narrow, Torchvision, TsmResnet
+
+if TYPE_CHECKING:
+    from stages.nn.mvit import MViT
 
 
 class VideoEncoder(nn.Module):
@@ -29,6 +33,27 @@ class VideoEncoder(nn.Module):
         return self.body(clips)
 
 
+class TokenEncoder(VideoEncoder):
+    """A transformer, which tells of each place in a clip too, and of places that it is not shown.
+
+    ``mask_token`` [1, 1, D] stands for those. It is no part of ``body``: only masked pre-training has use for it.
+    """
+
+    body: MViT
+
+    def __init__(self, body: MViT) -> None:
+        super().__init__(body, body.features)
+        self.mask_token = nn.Parameter(torch.empty(1, 1, body.conv_proj.out_channels))
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+
+    def tokens(self, clips: Tensor, mask: Tensor | None = None) -> Tensor:
+        """clips: [N, C, T, H, W]; mask: bool [N, t, y, x], True where hidden. Returns [N, T', h, w, features].
+
+        The grids are those of ``MViT.tokens``.
+        """
+        return self.body.tokens(clips, mask, self.mask_token)
+
+
 class GlobalAverage(nn.Module):
     """[N, D, T, H, W] -> [N, D]. Unlike torch's adaptive pool it has a deterministic gradient on CUDA."""
 
@@ -46,13 +71,55 @@ def build_encoder(spec: Encoder, channels: int, seed: int, weights: Path | None 
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        encoder = _narrow(spec, channels) if isinstance(spec, Narrow) else _torchvision(spec.kind, channels)
-    if not isinstance(spec, Narrow) and spec.bn_eps is not None:
+        if isinstance(spec, Narrow):
+            encoder = _narrow(spec, channels)
+        elif isinstance(spec, TsmResnet):
+            encoder = _tsm(spec.depth, channels)
+        elif isinstance(spec, Mvit):
+            encoder = _mvit(spec, channels)
+        else:
+            encoder = _torchvision(spec.kind, channels)
+    if isinstance(spec, Torchvision) and spec.bn_eps is not None:
         for norm in (module for module in encoder.modules() if isinstance(module, nn.BatchNorm3d)):
             norm.eps = spec.bn_eps
-    if not isinstance(spec, Narrow) and spec.weights:
+    if isinstance(spec, Torchvision) and spec.weights:
         load_foreign(torchvision_file(spec.kind, spec.weights, weights), encoder.body)
+    if isinstance(spec, TsmResnet) and spec.weights:
+        load_foreign(torchvision_file(f"resnet{spec.depth}", spec.weights, weights), encoder.body)
+    if isinstance(spec, MvitV2) and spec.weights:
+        _load_mvit(torchvision_file(spec.kind, spec.weights, weights), encoder)
     return encoder
+
+
+def _tsm(depth: int, channels: int) -> VideoEncoder:
+    from stages.nn.tsm import tsm_resnet
+
+    body = tsm_resnet(depth, channels)
+    return VideoEncoder(body, body.features)
+
+
+def _mvit(spec: Mvit, channels: int) -> TokenEncoder:
+    from stages.nn.mvit import MViT
+    from stages.nn.mvit_kernels import use_fast_kernels
+    from stages.nn.mvit_layouts import layout_of
+
+    # Stochastic depth as torchvision has it; MaskFeat's trainings set their own.
+    body = MViT(layout_of(spec), spec.pool, drop_path=0.2 if isinstance(spec, MvitV2) else 0.0)
+    use_fast_kernels(body)
+    if channels != 3:
+        _exchange_first_convolution(body, channels)
+    return TokenEncoder(body)
+
+
+def _load_mvit(path: Path, encoder: VideoEncoder) -> None:
+    """Weights that were trained with the last stride, whether ``encoder`` has it or not."""
+    from stages.nn.mvit import MViT, transfer
+    from stages.nn.mvit_layouts import mvit_v2_s
+
+    with torch.device("meta"):
+        trained = MViT(mvit_v2_s())
+    load_foreign(path, trained.to_empty(device="cpu"))
+    transfer(trained, encoder.body)
 
 
 def _torchvision(kind: str, channels: int) -> VideoEncoder:
@@ -65,9 +132,6 @@ def _torchvision(kind: str, channels: int) -> VideoEncoder:
         # Its average pool wants 224 pixels; the mean over the whole map is the same there and works at any size.
         net.avgpool, net.classifier = nn.Identity(), nn.Identity()
         features, first = 1024, net.features[0][0]
-    elif kind == "mvit_v2_s":
-        net = video.mvit_v2_s()
-        net.head, features, first = nn.Identity(), 768, net
     else:
         net = {"r3d_18": video.r3d_18, "r2plus1d_18": video.r2plus1d_18}[kind]()
         net.avgpool, net.fc = GlobalAverage(), nn.Identity()

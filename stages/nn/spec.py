@@ -28,7 +28,7 @@ class Narrow(Strict):
 class Torchvision(Strict):
     """A video network of torchvision, as it is."""
 
-    kind: Literal["s3d", "r3d_18", "r2plus1d_18", "mvit_v2_s"]
+    kind: Literal["s3d", "r3d_18", "r2plus1d_18"]
     weights: Literal["KINETICS400_V1"] | None = Field(
         default=None,
         description="Supervised weights of torchvision, read from `local.yaml`'s `weights` folder or "
@@ -43,13 +43,6 @@ class Torchvision(Strict):
 
     def refuses(self, clip: Clip, view: View) -> str | None:
         """Why the network cannot take such clips; None when it can."""
-        if self.kind == "mvit_v2_s" and (clip.frames, clip.size) != (16, 224):
-            return (
-                f"mvit_v2_s takes clips of 16 frames at 224 pixels only (its position tables have that size), not "
-                f"{clip.frames} at {clip.size}: set clip.frames and clip.size so, or take another encoder"
-            )
-        if self.kind == "mvit_v2_s" and self.bn_eps is not None:
-            return "mvit_v2_s has no BatchNorm, so bn_eps has no effect: drop it"
         if self.kind == "s3d" and (clip.frames < 5 or clip.size < 17):
             return f"s3d needs clips of 5 frames and 17 pixels at least, not {clip.frames} at {clip.size}"
         if self.weights and (view.kind != "rgb" or view.channels != 3):
@@ -57,7 +50,142 @@ class Torchvision(Strict):
         return None
 
 
-Encoder = Annotated[Union[Narrow, Torchvision], Field(discriminator="kind")]
+class TsmResnet(Strict):
+    """TSM: a ResNet of pictures whose residual blocks exchange channels between neighbouring frames of a clip."""
+
+    kind: Literal["tsm_resnet18", "tsm_resnet34", "tsm_resnet50"]
+    weights: Literal["IMAGENET1K_V1", "IMAGENET1K_V2"] | None = Field(
+        default=None,
+        description="Supervised weights of torchvision for pictures (V2: ResNet-50 only), read from `local.yaml`'s "
+        "`weights` folder or torchvision's own cache; makes the encoder one for RGB only.",
+    )
+
+    @property
+    def depth(self) -> int:
+        """Layers of the ResNet."""
+        return int(self.kind.removeprefix("tsm_resnet"))
+
+    def refuses(self, clip: Clip, view: View) -> str | None:
+        """Why the network cannot take such clips; None when it can."""
+        if self.weights == "IMAGENET1K_V2" and self.depth != 50:
+            return f"torchvision has weights IMAGENET1K_V2 of ResNet-50 only: use IMAGENET1K_V1 for {self.kind}"
+        if self.weights and (view.kind != "rgb" or view.channels != 3):
+            return f"{self.kind} with weights {self.weights} is an encoder for RGB, not for a view of kind {view.kind!r}"
+        return None
+
+
+class Mvit(Strict):
+    """Base of multiscale vision transformers. They take clips of any size that their patches tile."""
+
+    last_stride: bool = neutral(
+        True,
+        description="Whether the last stage halves the map of tokens, as for classification. Without it a token is "
+        "half as wide: MaskFeat's form for pre-training, on the same weights.",
+    )
+
+    @property
+    def patch_side(self) -> int:
+        """Pixels from one patch to the next; in time it is always two frames."""
+        return 4
+
+    @property
+    def stages(self) -> int:
+        """Each later stage halves the map, but for the last one without ``last_stride``."""
+        return 4
+
+    @property
+    def token_side(self) -> int:
+        """Pixels that a token of the last block is wide; it spans two frames."""
+        return self.patch_side * 2 ** (self.stages - 1 - (not self.last_stride))
+
+    def refuses(self, clip: Clip, view: View) -> str | None:
+        """Why the network cannot take such clips; None when it can."""
+        if clip.frames % 2 or clip.size % self.patch_side:
+            return (
+                f"{self.kind} takes clips of an even number of frames and a multiple of {self.patch_side} pixels, "
+                f"since its patches are 2 frames long and {self.patch_side} pixels wide, not {clip.frames} frames at "
+                f"{clip.size}: change clip"
+            )
+        return None
+
+
+Pool = Annotated[
+    Literal["class_token", "mean"],
+    Field(description="A clip's vector: the class token's, or the mean over all others (as MaskFeat is finetuned)."),
+]
+
+
+class MvitV2(Mvit):
+    """torchvision's MViTv2-S, 34.5 M parameters."""
+
+    kind: Literal["mvit_v2_s"]
+    weights: Literal["KINETICS400_V1"] | None = Field(
+        default=None,
+        description="Supervised weights of torchvision, read from `local.yaml`'s `weights` folder or "
+        "torchvision's own cache; makes the encoder one for RGB only.",
+    )
+    pool: Pool = neutral("class_token")
+
+    def refuses(self, clip: Clip, view: View) -> str | None:
+        """Why the network cannot take such clips; None when it can."""
+        if self.weights and (view.kind != "rgb" or view.channels != 3):
+            kind = f"{self.kind} with weights {self.weights}"
+            return f"{kind} is an encoder for RGB, not for a view of kind {view.kind!r}"
+        return super().refuses(clip, view)
+
+
+class MaskFeatMvit(Mvit):
+    """The MViTs of MaskFeat's paper, 36 M and 218 M parameters, whose channels double in the MLP before a stage."""
+
+    kind: Literal["maskfeat_s", "maskfeat_l"]
+    pool: Pool = "mean"
+
+
+class SmallMvit(Mvit):
+    """A small MViT of the same form for studies on a CPU."""
+
+    kind: Literal["mvit_small"]
+    width: int = Field(
+        default=32, ge=8, le=192, multiple_of=8, description="Channels of the first stage, and of each head."
+    )
+    blocks: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field(
+        default=(1, 2, 2), min_length=2, max_length=4, description="Of each stage; each is twice as wide as the last."
+    )
+    patch: Literal[2, 4, 8] = Field(default=4, description="Pixels from one patch to the next.")
+    pool: Pool = "mean"
+    table_frames: int = Field(
+        default=8,
+        ge=2,
+        multiple_of=2,
+        description="Clips that the tables of relative positions are made for; for others they are stretched.",
+    )
+    table_size: int = Field(default=64, ge=8, multiple_of=8, description="The same, in pixels.")
+
+    @property
+    def patch_side(self) -> int:
+        return self.patch
+
+    @property
+    def stages(self) -> int:
+        return len(self.blocks)
+
+    def refuses(self, clip: Clip, view: View) -> str | None:
+        """Why the network cannot take such clips; None when it can."""
+        least = self.patch * 2 ** (self.stages - 1)
+        if self.table_size < least:
+            return (
+                f"{self.stages} stages over patches of {self.patch} pixels halve {self.table_size} pixels to nothing: "
+                f"table_size is {least} at least"
+            )
+        return super().refuses(clip, view)
+
+
+Encoder = Annotated[Union[Narrow, Torchvision, TsmResnet, MvitV2, MaskFeatMvit, SmallMvit], Field(discriminator="kind")]
+
+
+def untrained(encoder: Encoder) -> Encoder:
+    """The same network without pretrained weights: for when all weights come from elsewhere, or none are needed."""
+    return encoder.model_copy(update={"weights": None}) if getattr(encoder, "weights", None) else encoder
 
 
 class Schedule(Strict):
@@ -151,4 +279,10 @@ def _shape(encoder: Encoder) -> str:
     """The encoder, without where its weights come from: what two networks share if one can go on from the other."""
     if isinstance(encoder, Narrow):
         return f"{encoder.kind} {encoder.width}"
-    return f"{encoder.kind} with bn_eps {encoder.bn_eps}" if encoder.bn_eps is not None else encoder.kind
+    if isinstance(encoder, Torchvision) and encoder.bn_eps is not None:
+        return f"{encoder.kind} with bn_eps {encoder.bn_eps}"
+    if isinstance(encoder, Mvit):
+        fields = encoder.model_dump(exclude={"kind", "weights"}, exclude_defaults=True)
+        words = ", ".join(f"{key} {value}" for key, value in fields.items())
+        return f"{encoder.kind} with {words}" if words else encoder.kind
+    return encoder.kind

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.errors import UserError
 from stages.nn.encoders import VideoEncoder, build_encoder
-from stages.nn.spec import Card
+from stages.nn.spec import Card, untrained
 
 ENCODER = "encoder.safetensors"
 HEAD = "head.safetensors"
@@ -35,8 +35,7 @@ def load_encoder(path: Path) -> tuple[VideoEncoder, Card]:
     except ValidationError:
         raise UserError(f"{file} does not say what encoder it holds: it was not saved by a training stage") from None
     # The weights all come from the file, so neither seed nor pretrained weights matter here.
-    bare = card.encoder.model_copy(update={"weights": None}) if hasattr(card.encoder, "weights") else card.encoder
-    encoder = build_encoder(bare, card.view.channels, seed=0)
+    encoder = build_encoder(untrained(card.encoder), card.view.channels, seed=0)
     _fill(encoder.body, tensors, file)
     return encoder.eval(), card
 

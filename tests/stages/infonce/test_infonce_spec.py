@@ -54,13 +54,13 @@ def test_the_defaults_are_coclrs():
             ("encoder",),
             "for RGB, not for a view of kind 'difference'",
         ),
-        (infonce(), {"encoder": {"kind": "mvit_v2_s"}}, ("view",), "16 frames at 224 pixels only, *"),
+        (infonce(), {"encoder": {"kind": "mvit_v2_s"}, "clip": {"size": 50}}, ("view",), "a multiple of 4 pixels"),
         ({"method": "random", "encoder": {"kind": "s3d"}}, {"clip": {"frames": 4}}, ("encoder",), "5 frames"),
     ],
 )
 def test_what_cannot_work_is_a_problem_of_the_spec(model, changes, path, words):
     (found,) = problems({"m": model}, **changes)
-    assert found.path == path and words.removesuffix(", *") in found.message
+    assert found.path == path and words in found.message
 
 
 @pytest.mark.parametrize(
