@@ -1,0 +1,127 @@
+"""Feature files of others: which video each is of, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import UserError
+from stages.published_features.spec import Container
+from stages.tal.results_json import video_id
+from stages.video.listing import digest
+
+
+class FeatureError(Exception):
+    """What should be features of a video is something else, or damaged."""
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """Features of one video: name and digest of the file; entry: where it lies in the file, "" if it is all of it."""
+
+    path: Path
+    digest: str
+    entry: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.path}[{self.entry}]" if self.entry else str(self.path)
+
+
+def find_features(root: Path, container: Container, videos: Iterable[str]) -> dict[str, FeatureFile]:
+    """The features of each of ``videos`` (paths in the listing) that has some, by path.
+
+    Raises UserError when there is no such folder or file, or two files are of one video.
+    """
+    place = root / container.file
+    if container.format == "hdf5":
+        with _open_hdf5(place) as file:
+            entries = list(file.keys())
+        mark = digest(place)[1]
+        found = {entry: FeatureFile(place, mark, entry) for entry in entries}
+    else:
+        if not place.is_dir():
+            raise UserError(
+                f"{place} is no folder: published features of format {container.format} are files in one"
+            )
+        found = {path.stem: FeatureFile(path, "") for path in sorted(place.glob(f"*.{container.format}"))}
+    by_id: dict[str, str] = {}
+    for name in found:
+        if other := by_id.get(video_id(name)):
+            raise UserError(f"{place}: {other} and {name} are of the same video: remove one")
+        by_id[video_id(name)] = name
+    chosen = {video: found[by_id[video_id(video)]] for video in videos if video_id(video) in by_id}
+    return {
+        video: file if file.digest else FeatureFile(file.path, digest(file.path)[1])
+        for video, file in chosen.items()
+    }
+
+
+@contextmanager
+def feature_reader(container: Container) -> Iterator[Callable[[FeatureFile], NDArray[np.float32]]]:
+    """Within it, a function that reads features, float32 [rows, D]. It raises FeatureError for what are no features."""
+    if container.format != "hdf5":
+        read = _read_npy if container.format == "npy" else _read_csv
+        yield lambda file: _checked(read(file.path), file, container)
+        return
+    opened: dict[Path, Any] = {}
+
+    def from_hdf5(file: FeatureFile) -> NDArray[np.float32]:
+        if file.path not in opened:
+            opened[file.path] = _h5py().File(file.path, "r")
+        return _checked(np.asarray(opened[file.path][file.entry]), file, container)
+
+    try:
+        yield from_hdf5
+    finally:
+        for handle in opened.values():
+            handle.close()
+
+
+def _checked(values: NDArray, file: FeatureFile, container: Container) -> NDArray[np.float32]:
+    if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
+        raise FeatureError(
+            f"{file.text} must be a table of numbers with two axes, not {values.dtype} {list(values.shape)}"
+        )
+    if not np.isfinite(values).all():
+        raise FeatureError(f"{file.text} has values that are not finite")
+    return np.asarray(values.T if container.layout == "columns" else values, np.float32)
+
+
+def _read_npy(path: Path) -> NDArray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise FeatureError(f"{path} cannot be read as an array: {error}") from None
+
+
+def _read_csv(path: Path) -> NDArray:
+    try:
+        return np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2, dtype=np.float32)
+    except (ValueError, OSError) as error:
+        raise FeatureError(f"{path} cannot be read as a table with one line of names: {error}") from None
+
+
+@contextmanager
+def _open_hdf5(path: Path) -> Iterator[Any]:
+    try:
+        with _h5py().File(path, "r") as file:
+            yield file
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as an HDF5 file: {error}") from None
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise UserError(
+            "features in an hdf5 file need the package h5py, which is not installed: `pip install h5py`"
+        ) from None
+    return h5py

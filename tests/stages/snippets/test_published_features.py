@@ -1,0 +1,223 @@
+"""Features of others: read from their containers, and brought to L snippets."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import UserError
+from engine.run.checkpoint import Checkpoints
+from engine.run.context import Context
+from engine.run.local import Local
+from engine.track.record import Record
+from stages.published_features import stage
+from stages.published_features.rescale import rescaled
+from stages.published_features.spec import Config, Container
+from stages.snippets.index import SnippetIndex
+from stages.tal.annotations import Annotations, Instance
+from stages.video.listing import Listing, Video, write_listing
+
+IDS = ("aaaaaaaaaaa", "bbbbbbbbbbb", "ccccccccccc")
+
+
+@pytest.fixture
+def annotations(tmp_path: Path) -> Path:
+    """Three videos of 10 s, named as YouTube's are; the last one is for test."""
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    paths = [f"videos/v_{name}.mp4" for name in IDS]
+    Annotations(
+        ("run",),
+        {path: (Instance(1, 5, 0),) for path in paths},
+        dict.fromkeys(paths, 10.0),
+        dict.fromkeys(paths, "annotation"),
+    ).write(folder)
+    splits = ("train", "train", "test")
+    videos = tuple(Video(path, "run", split, "", 1, path) for path, split in zip(paths, splits))
+    write_listing(folder, Listing(videos, ("run",)))
+    return folder
+
+
+def table(number: int, rows: int = 4, width: int = 3) -> np.ndarray:
+    return (100 * number + np.arange(rows * width).reshape(rows, width)).astype(np.float32)
+
+
+def run(
+    tmp_path: Path, annotations: Path, out: str = "out", missing_limit: float = 0.0, **container
+) -> tuple[dict, Path]:
+    (tmp_path / out).mkdir(exist_ok=True)
+    context = Context(
+        name="demo.published",
+        seed=0,
+        inputs={"annotations": annotations},
+        out=tmp_path / out,
+        local=Local(
+            device="cpu", datasets={"tsp": str(tmp_path / "features")}, store=str(tmp_path / "store")
+        ),
+        record=Record(None),
+        checkpoints=Checkpoints(None),
+    )
+    settings = {"root": "tsp", "format": "npy", "snippets": 4} | container
+    return stage.run(
+        Config(container=Container(**settings), seeds=(0, 5), missing_limit=missing_limit), context
+    ), context.out
+
+
+def write_npy(tmp_path: Path, names=IDS, **kwargs) -> None:
+    (tmp_path / "features").mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        np.save(tmp_path / "features" / f"{name}.npy", table(number, **kwargs))
+
+
+def read(tmp_path: Path, out: Path, seed: int = 0) -> list[np.ndarray]:
+    index = SnippetIndex.open(out)
+    reader = index.reader(seed, tmp_path / "store")
+    return [reader.read(row) for row in range(len(index.videos))]
+
+
+def test_arrays_of_the_right_length_stay_as_they_are_and_stand_for_all_seeds(tmp_path, annotations):
+    write_npy(tmp_path)
+    metrics, out = run(tmp_path, annotations)
+    assert metrics == {"videos": 3, "missing": 0, "width": 3}
+    for seed in (0, 5):
+        assert all(np.array_equal(found, table(n)) for n, found in enumerate(read(tmp_path, out, seed)))
+    index = SnippetIndex.open(out)
+    assert [(v.path, v.split, v.duration) for v in index.videos][2] == (
+        "videos/v_ccccccccccc.mp4",
+        "test",
+        10.0,
+    )
+    assert (index.origin.snippets, index.origin.width) == (4, 3)
+
+
+@pytest.mark.parametrize("prefix", ["", "v_"])
+def test_tables_with_a_line_of_names(tmp_path, annotations, prefix):
+    (tmp_path / "features" / "csv_mean_100").mkdir(parents=True)
+    for number, name in enumerate(IDS):
+        rows = "\n".join(",".join(map(str, row)) for row in table(number).tolist())
+        (tmp_path / "features" / "csv_mean_100" / f"{prefix}{name}.csv").write_text(f"f0,f1,f2\n{rows}\n")
+    _, out = run(tmp_path, annotations, format="csv", file="csv_mean_100")
+    assert all(np.array_equal(found, table(n)) for n, found in enumerate(read(tmp_path, out)))
+
+
+def test_columns_first(tmp_path, annotations):
+    (tmp_path / "features").mkdir()
+    for number, name in enumerate(IDS):
+        np.save(tmp_path / "features" / f"{name}.npy", table(number).T)
+    _, out = run(tmp_path, annotations, layout="columns")
+    assert np.array_equal(read(tmp_path, out)[1], table(1))
+
+
+def test_hdf5_without_its_package_says_what_to_install(tmp_path, annotations, monkeypatch):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "all.h5").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(UserError, match="pip install h5py"):
+        run(tmp_path, annotations, format="hdf5", file="all.h5")
+
+
+def test_hdf5(tmp_path, annotations):
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "features").mkdir()
+    with h5py.File(tmp_path / "features" / "all.h5", "w") as file:
+        for number, name in enumerate(IDS):
+            file[f"v_{name}"] = table(number)
+    _, out = run(tmp_path, annotations, format="hdf5", file="all.h5")
+    assert all(np.array_equal(found, table(n)) for n, found in enumerate(read(tmp_path, out)))
+
+
+def test_only_new_files_are_read(tmp_path, annotations, monkeypatch):
+    write_npy(tmp_path)
+    run(tmp_path, annotations)
+    np.save(tmp_path / "features" / f"{IDS[1]}.npy", table(7))
+    read_paths = []
+    original = np.load
+    monkeypatch.setattr(np, "load", lambda path, **kw: read_paths.append(path.stem) or original(path, **kw))
+    _, out = run(tmp_path, annotations, out="again")
+    assert read_paths == [IDS[1]]
+    assert np.array_equal(read(tmp_path, out)[1], table(7))
+
+
+def test_videos_without_features(tmp_path, annotations, capsys):
+    write_npy(tmp_path, IDS[:2])
+    with pytest.raises(
+        UserError, match="1 of 3 annotated videos have no usable features.*v_ccccccccccc.mp4: no features"
+    ):
+        run(tmp_path, annotations, missing_limit=0.3)
+    metrics, out = run(tmp_path, annotations, missing_limit=0.4)
+    assert metrics["missing"] == 1 and len(read(tmp_path, out)) == 2
+    assert "are left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda path: np.save(path, np.ones(4)), "two axes"),
+        (lambda path: np.save(path, np.full((4, 3), np.nan)), "not finite"),
+        (lambda path: np.save(path, np.array([["a"]])), "table of numbers"),
+        (lambda path: path.write_bytes(b"nonsense"), "cannot be read as an array"),
+    ],
+)
+def test_a_broken_file_is_listed_and_its_video_left_out(tmp_path, annotations, spoil, problem):
+    write_npy(tmp_path)
+    spoil(tmp_path / "features" / f"{IDS[1]}.npy")
+    with pytest.raises(UserError, match=problem):
+        run(tmp_path, annotations)
+    metrics, out = run(tmp_path, annotations, missing_limit=0.4)
+    assert metrics == {"videos": 2, "missing": 1, "width": 3}
+    (line,) = (out / "problems.csv").read_text().splitlines()[1:]
+    assert line.startswith("videos/v_bbbbbbbbbbb.mp4,") and problem in line
+    assert np.array_equal(read(tmp_path, out)[1], table(2))
+
+
+def test_features_of_several_widths(tmp_path, annotations):
+    write_npy(tmp_path)
+    np.save(tmp_path / "features" / f"{IDS[1]}.npy", np.ones((4, 5), np.float32))
+    with pytest.raises(UserError, match="b.npy has features of width 5, and .*a.npy of width 3"):
+        run(tmp_path, annotations)
+
+
+def test_two_files_of_one_video(tmp_path, annotations):
+    write_npy(tmp_path, [*IDS, f"v_{IDS[1]}"])
+    with pytest.raises(UserError, match="are of the same video"):
+        run(tmp_path, annotations)
+
+
+def test_a_folder_that_is_not_there(tmp_path, annotations):
+    (tmp_path / "features").mkdir()
+    with pytest.raises(UserError, match="is no folder"):
+        run(tmp_path, annotations, file="nowhere")
+
+
+def test_rescaling_by_hand():
+    """Rows stand at 1, 3, 5 and 7 s; two cells of 4 s take the mean at 0, 2, 4 and at 4, 6, 8 s."""
+    values = np.array([[0.0], [1.0], [2.0], [3.0]])
+    assert rescaled(values, 2, 8.0, None)[:, 0] == pytest.approx([(0 + 0.5 + 1.5) / 3, (1.5 + 2.5 + 3) / 3])
+
+
+def test_timed_rows_that_end_before_the_video_leave_zeros():
+    """Rows at 0.5 and 1.5 s, known until 2 s; cells of one second."""
+    found = rescaled(np.array([[2.0], [4.0]]), 4, 4.0, 1.0)[:, 0]
+    assert found == pytest.approx([(2 + 2 + 3) / 3, (3 + 4 + 4) / 3, 4 / 3, 0.0])
+
+
+def test_one_row_is_the_same_throughout():
+    assert np.array_equal(rescaled(np.array([[3.0, 4.0]]), 3, 100.0, 0.5), np.tile([3.0, 4.0], (3, 1)))
+
+
+@given(st.integers(2, 30), st.integers(1, 20), st.floats(0.5, 500))
+def test_lines_stay_lines_and_constants_constant(rows, snippets, duration):
+    """Between the first and the last row's middle, linear interpolation of a line is the line."""
+    line = (np.arange(rows) + 0.5) / rows
+    values = np.stack([np.ones(rows), line], axis=1)
+    found = rescaled(values, snippets, duration, None)
+    assert found[:, 0] == pytest.approx(np.ones(snippets))
+    points = (np.arange(snippets)[:, None] + np.array([0, 0.5, 1])) / snippets
+    expected = points.clip(line[0], line[-1]).mean(axis=1)
+    if rows != snippets:
+        assert found[:, 1] == pytest.approx(expected, abs=1e-5)
