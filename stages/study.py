@@ -16,7 +16,7 @@ class Study(BaseStudy):
 
     data: one_of("data") = Field(description="The data set.")
     datasets: dict[Name, one_of("data")] = Field(
-        default={}, description="Other data sets that evaluations measure on (their field `data`), by name."
+        default={}, description="Other data sets, by name, for evaluations and models that name one in their field `data`."
     )
     clip: Clip = Field(default=Clip(), description="The clips that models are trained and measured on.")
     views: dict[Name, View] = Field(default={"rgb": Rgb()}, description="Modalities of a clip, by name.")

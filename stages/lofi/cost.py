@@ -34,7 +34,9 @@ def memory_line(config: Config, predicted: Mapping[Fidelity, Memory]) -> str:
         seen = config.seen(fidelity)
         parts.append(f"{fidelity} ({seen.count} x {seen.size} x {seen.size}) {memory.line()}")
     chunk = "" if config.chunk is None else f", {config.chunk} snippets encoded at a time"
-    return f"predicted memory with {config.at_once} of {config.schedule.batch} videos at a time{chunk}: " + "; ".join(parts)
+    return f"predicted memory with {config.at_once} of {config.schedule.batch} videos at a time{chunk}: " + "; ".join(
+        parts
+    )
 
 
 def ways_to_fit(config: Config, budget_gb: float, bf16: bool) -> list[str]:
@@ -52,7 +54,7 @@ def ways_to_fit(config: Config, budget_gb: float, bf16: bool) -> list[str]:
 
 
 def encoder_shares(config: Config) -> dict[Fidelity, float]:
-    """Bytes that the encoder keeps of a video for the backward pass, in fp32 and without chunks, over those at full fidelity."""
+    """Bytes that the encoder keeps of a video, in fp32 and without chunks, over those at full fidelity."""
 
     def kept(fidelity: Fidelity) -> float:
         seen = config.seen(fidelity)

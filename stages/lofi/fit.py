@@ -32,8 +32,8 @@ def warn_if_too_much(
     if not large:
         return
     context.warn(
-        f"{', '.join(large)} will hardly fit the GPU's {there_gb:.3g} GB: set micro_batch or chunk. With {config.at_once} videos at a "
-        "time these would fit:"
+        f"{', '.join(large)} will hardly fit the GPU's {there_gb:.3g} GB: set micro_batch or chunk. "
+        f"With {config.at_once} videos at a time these would fit:"
     )
     try:
         for line in ways_to_fit(config, there_gb, bf16):

@@ -18,8 +18,8 @@ def parameter_groups(network: EndToEnd, lr: float, encoder_lr: float) -> list[di
 
 
 def rate_factor(schedule: LofiSchedule, step: int, steps_per_epoch: int) -> float:
-    """What both rates are multiplied with at step ``step`` (from 0): ``factor`` for every ``every`` epochs that are over, and
-    warm-up and decay as of any training. LoFi, section 3.3: halved every 5 epochs."""
+    """What both rates are multiplied with at step ``step`` (from 0): ``factor`` for every ``every`` epochs that are
+    over, and warm-up and decay as of any training. LoFi, section 3.3: halved every 5 epochs."""
     falls = step // steps_per_epoch // schedule.every
     unit = schedule.model_copy(update={"lr": 1.0})
     return learning_rate(unit, step, steps_per_epoch) * schedule.factor**falls

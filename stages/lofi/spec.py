@@ -1,4 +1,7 @@
-"""The method ``lofi``: encoder and localisation head trained together on whole videos, at low fidelity (Xu et al., NeurIPS 2021)."""
+"""The method ``lofi``: encoder and localisation head trained together on whole videos, at low fidelity.
+
+Xu et al.: "Low-Fidelity Video Encoder Optimization for Temporal Action Localization" (NeurIPS 2021).
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ class Short(Strict):
 
 
 class Constant(Strict):
-    """One configuration all the time. ``full`` needs the memory of full fidelity, or ``chunk``; the paper had neither."""
+    """One configuration all the time. ``full`` takes much memory, or ``chunk``; the paper had neither."""
 
     kind: Literal["constant"]
     fidelity: Fidelity
@@ -62,7 +65,7 @@ Cycle = Annotated[Long | Short | Constant, Field(discriminator="kind")]
 
 
 class Reduction(Strict):
-    """How much less of a video is seen: side / ``space`` pixels, snippets / ``time``, both to the nearest whole number."""
+    """How much less is seen: side / ``space`` pixels and snippets / ``time``, to the nearest whole number."""
 
     space: float = Field(default=1, ge=1, description="The paper's r_s.")
     time: float = Field(default=1, ge=1, description="The paper's r_t.")
@@ -81,8 +84,9 @@ class Configurations(Strict):
 
 
 class LofiSchedule(Schedule):
-    """Length, optimiser and learning rate: ``lr`` times ``factor`` for every ``every`` epochs that are over. Defaults: the
-    paper's, but for ``epochs``."""
+    """Length, optimiser and learning rate: ``lr`` times ``factor`` for every ``every`` epochs that are over.
+
+    Defaults: the paper's, but for ``epochs``."""
 
     epochs: int = Field(
         default=15, ge=1, description="Not stated in the paper. 15: five long cycles, in which lr is halved twice."
@@ -111,8 +115,8 @@ class EndToEnd(Strict):
     gradient_norm: float | None = Field(default=None, gt=0, description="Longer gradients are shortened to it.")
     frozen_norm: bool = Field(
         default=True,
-        description="BatchNorm keeps the statistics that the encoder came with. The paper does not say; peers do so, and the "
-        "statistics of each configuration differ.",
+        description="BatchNorm keeps the statistics that the encoder came with. The paper does not say; peers do so, "
+        "and the statistics of each configuration differ.",
     )
     augment: Literal["none", "crop"] = Field(
         default="crop",
@@ -126,8 +130,8 @@ class EndToEnd(Strict):
     chunk: int | None = Field(
         default=None,
         ge=1,
-        description="Snippets that are encoded at a time, computed again in the backward pass: far less memory for a third "
-        "more work. Without it all of a micro-batch at once.",
+        description="Snippets that are encoded at a time, computed again in the backward pass: far less memory for a "
+        "third more work. Without it all of a micro-batch at once.",
     )
     precision: Precision = "auto"
 
@@ -148,7 +152,7 @@ class EndToEnd(Strict):
 
 
 class Lofi(Trained, EndToEnd):
-    """An encoder trained from the localisation loss of G-TAD's head on untrimmed videos; evaluations see the encoder alone."""
+    """An encoder trained by the loss of G-TAD's head on untrimmed videos; evaluations see the encoder alone."""
 
     method: Literal["lofi"]
     view: Name = "rgb"
@@ -169,12 +173,15 @@ class Lofi(Trained, EndToEnd):
             message = "init would overwrite the pretrained weights of this encoder: drop one of the two"
             found.append(Problem(path=("init",), message=message))
         if not isinstance(study.data, ANNOTATED):
-            message = "lofi needs untrimmed videos with annotated segments: data of kind activitynet, thumos14 or synthetic_untrimmed"
+            message = (
+                "lofi needs untrimmed videos with annotated segments: data of kind activitynet, thumos14 or "
+                "synthetic_untrimmed"
+            )
             found.append(Problem(path=("method",), message=message))
         if self.frozen_norm and not self.init and not pretrained:
             message = (
-                "frozen_norm keeps BatchNorm's statistics, and those of random weights are none: start from a model (init) or "
-                "from pretrained weights, or set frozen_norm: false"
+                "frozen_norm keeps BatchNorm's statistics, and those of random weights are none: start from a model "
+                "(init) or from pretrained weights, or set frozen_norm: false"
             )
             found.append(Problem(path=("frozen_norm",), message=message))
         if self.chunk and not self.frozen_norm:
@@ -187,9 +194,7 @@ class Lofi(Trained, EndToEnd):
     def plan(self, plan: Plan, name: str, seed: int) -> Mapping[str, Source]:
         study = plan.study
         shared = {field: getattr(self, field) for field in EndToEnd.model_fields}
-        config = Config(
-            view_name=self.view, view=study.views[self.view], encoder=self.network(study), **shared
-        )
+        config = Config(view_name=self.view, view=study.views[self.view], encoder=self.network(study), **shared)
         inputs = {**view_inputs(plan, study.views[self.view]), "annotations": study.data.listing(plan)}
         if self.init:
             inputs["init"] = plan.model(self.init, seed)
@@ -208,8 +213,8 @@ class Lofi(Trained, EndToEnd):
 
 
 class Config(StageConfig, EndToEnd):
-    """Inputs: ``clips``, ``flow`` where the view is made of it, ``annotations``, and ``init``, an encoder to start from, if there
-    is one."""
+    """Inputs: ``clips``, ``flow`` where the view is made of it, ``annotations``, and ``init``, an encoder to start
+    from, if there is one."""
 
     view_name: Name
     view: View

@@ -41,8 +41,8 @@ def training_rows(clips: Clips, annotations: Annotations) -> NDArray[np.int64]:
     rows = np.array([row for row in train if annotations.instances[clips.paths[row]]], np.int64)
     if not len(rows):
         raise UserError(
-            f"none of the {len(train)} videos of split 'train' has an annotated segment, so that there is nothing to learn: "
-            "check the names of the subsets in the spec's data"
+            f"none of the {len(train)} videos of split 'train' has an annotated segment, so that there is nothing to "
+            "learn: check the names of the subsets in the spec's data"
         )
     return rows
 
@@ -103,7 +103,7 @@ def batch_targets(
 ) -> Targets:
     """What the loss asks of a whole batch of videos, on ``device``.
 
-    fractions: segments of each video as parts of it, [n, 2]. generator: on the CPU, so that every device draws the same cells.
+    fractions: segments of each video as parts of it, [n, 2]. generator: on the CPU, so that all devices draw alike.
     """
     maps = [label_maps(segments, snippets) for segments in fractions]
     start, end, iou = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*maps, strict=True))

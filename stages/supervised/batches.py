@@ -1,4 +1,4 @@
-"""Augmented clips from stretches of videos: batches that are a function of the step alone, whichever process makes them."""
+"""Augmented clips from stretches of videos, in batches that are a function of the step alone."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SupervisedSchedule(Schedule):
-    """Length, optimiser and learning rate. Defaults: TSM's for Kinetics-400 (lr scales with the batch: 0.02 for 128 clips)."""
+    """Length, optimiser and learning rate. Defaults: TSM's for Kinetics-400 (lr grows with the batch)."""
 
     epochs: int = Field(default=50, ge=1)
     batch: int = Field(default=128, ge=2)
@@ -116,8 +116,8 @@ class Supervised(Trained, Classification):
 
 
 class Config(StageConfig, Classification):
-    """Inputs: ``clips``, ``flow`` where the view is made of it, ``annotations`` of untrimmed videos, and ``init``, an encoder to
-    start from, if there is one."""
+    """Inputs: ``clips``, ``flow`` where the view is made of it, ``annotations`` of untrimmed videos, and ``init``, an
+    encoder to start from, if there is one."""
 
     view_name: Name
     view: View
@@ -131,9 +131,13 @@ class Config(StageConfig, Classification):
         if self.on == "videos":
             where, known = inputs.get("clips"), expected
         else:
-            segments = _segments(inputs["annotations"], inputs["clips"]) if {"annotations", "clips"} <= set(inputs) else None
+            segments = (
+                _segments(inputs["annotations"], inputs["clips"]) if {"annotations", "clips"} <= set(inputs) else None
+            )
             where, known = None, {} if segments is None else {"train": segments}
-        return training_forecast(self.encoder, self.view, self.clip, self.schedule, self.precision, passes, where, known)
+        return training_forecast(
+            self.encoder, self.view, self.clip, self.schedule, self.precision, passes, where, known
+        )
 
 
 def _segments(annotations: Path, clips: Path) -> int:

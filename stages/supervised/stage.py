@@ -81,13 +81,15 @@ def _stretches(config: Config, clips: Clips, context: Context) -> Stretches:
     if config.on == "videos":
         found = whole_videos(clips, rows, annotations)
         if left := len(rows) - len(found):
-            context.say(f"{left} of {len(rows)} training videos have no annotated segment, and so no class: they are left out")
+            context.say(
+                f"{left} of {len(rows)} training videos have no annotated segment, and so no class: they are left out"
+            )
         return found
     assert annotations is not None, "the spec gives this stage annotations"
     found = segments(clips, rows, annotations)
     if len(found) < config.schedule.batch:
         raise UserError(
-            f"the training videos have {len(found)} annotated segments, fewer than one batch of {config.schedule.batch}: set "
-            f"schedule.batch to {len(found)} or less"
+            f"the training videos have {len(found)} annotated segments, fewer than one batch of "
+            f"{config.schedule.batch}: set schedule.batch to {len(found)} or less"
         )
     return found

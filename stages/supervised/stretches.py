@@ -36,8 +36,8 @@ class Stretches:
 def frames_within(start: float, end: float, duration: float, frames: int) -> tuple[int, int]:
     """First frame and number of frames of a segment [s] in a video of ``frames`` frames and ``duration`` seconds.
 
-    A frame n is shown from n to n + 1 frame times and belongs to the segment that its middle lies in; a segment between the
-    middles of two frames has the frame that its own middle lies in. 0 frames where nothing of it is in the video.
+    A frame n is shown from n to n + 1 frame times and belongs to the segment that its middle lies in; a segment between
+    the middles of two frames has the frame that its own middle lies in. 0 frames where nothing of it is in the video.
     """
     low, high = (min(max(time / duration, 0.0), 1.0) * frames for time in (start, end))
     if high <= low:
@@ -59,18 +59,22 @@ def whole_videos(clips: Clips, rows: Sequence[int] | NDArray[np.int64], annotati
 
 
 def segments(clips: Clips, rows: Sequence[int] | NDArray[np.int64], annotations: Annotations) -> Stretches:
-    """Annotated segments of the videos, each of its own class; those that lie outside of their video, or have no length, are
-    left out. Raises UserError when there are none."""
+    """Annotated segments of the videos, each of its own class, but for those outside of their video or without length.
+
+    Raises UserError when there are none.
+    """
     found = []
     for row in rows:
         path = clips.paths[row]
         for instance in annotations.instances[path]:
-            first, length = frames_within(instance.start, instance.end, annotations.durations[path], int(clips.frames[row]))
+            first, length = frames_within(
+                instance.start, instance.end, annotations.durations[path], int(clips.frames[row])
+            )
             if length:
                 found.append((int(row), first, length, instance.label))
     if not found:
         raise UserError(
-            f"none of the {len(rows)} training videos has an annotated segment to take clips from: check the names of the "
-            "subsets in the spec's data"
+            f"none of the {len(rows)} training videos has an annotated segment to take clips from: check the names of "
+            "the subsets in the spec's data"
         )
     return Stretches(*np.array(found, np.int64).T, annotations.classes)

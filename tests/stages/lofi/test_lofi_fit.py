@@ -42,7 +42,9 @@ def test_every_configuration_keeps_a_quarter_of_the_activations():
 
 def test_a_warning_names_what_is_too_large_and_what_would_fit(told):
     context, lines = told
-    full = config(cycle=Constant(kind="constant", fidelity="full"), frozen_norm=False)  # no chunks: fewer ways to go through
+    full = config(
+        cycle=Constant(kind="constant", fidelity="full"), frozen_norm=False
+    )  # no chunks: fewer ways to go through
     predicted = memories(full, bf16=False)
     there = predicted["full"].peak / 1e9
     warn_if_too_much(full, predicted, 1.01 * there, False, context)

@@ -29,7 +29,10 @@ orders = st.permutations(["S", "T", "ST"]).flatmap(lambda order: st.sampled_from
 
 @given(order=orders, period=st.integers(1, 20), epoch=st.integers(1, 9), step=st.integers(0, 5000))
 def test_cycles_are_periodic_and_fair(order, period, epoch, step):
-    for cycle, unit in ((Long(kind="long", order=order, period=period), epoch), (Short(kind="short", order=order, period=period), 1)):
+    for cycle, unit in (
+        (Long(kind="long", order=order, period=period), epoch),
+        (Short(kind="short", order=order, period=period), 1),
+    ):
         whole = unit * period * len(order)
         assert fidelity_at(cycle, step, epoch) == fidelity_at(cycle, step + whole, epoch)
         seen = [fidelity_at(cycle, step + n, epoch) for n in range(whole)]
@@ -41,7 +44,9 @@ def test_without_a_cycle_nothing_changes(fidelity, step, epoch):
     assert fidelity_at(Constant(kind="constant", fidelity=fidelity), step, epoch) == fidelity
 
 
-@pytest.mark.parametrize("fidelity, count, size", [("full", 100, 224), ("S", 100, 112), ("T", 25, 224), ("ST", 50, 158)])
+@pytest.mark.parametrize(
+    "fidelity, count, size", [("full", 100, 224), ("S", 100, 112), ("T", 25, 224), ("ST", 50, 158)]
+)
 def test_the_papers_configurations(fidelity, count, size):
     seen = reduced(Snippets(), Configurations().of(fidelity))
     assert (seen.count, seen.size, seen.frames, seen.stride) == (count, size, 8, 8)

@@ -34,9 +34,22 @@ def problems(model: dict, **changes) -> list[tuple[tuple, str]]:
 def test_the_defaults_are_the_papers():
     lofi = study({"snippets": {}}).models["m"]
     s = lofi.schedule
-    assert (s.optimizer, s.lr, s.momentum, s.weight_decay, s.batch, s.factor, s.every) == ("sgd", 0.1, 0, 1e-4, 16, 0.5, 5)
+    assert (s.optimizer, s.lr, s.momentum, s.weight_decay, s.batch, s.factor, s.every) == (
+        "sgd",
+        0.1,
+        0,
+        1e-4,
+        16,
+        0.5,
+        5,
+    )
     assert (lofi.cycle.kind, lofi.cycle.order, lofi.cycle.period) == ("long", ("S", "T", "ST"), 1)
-    assert [(lofi.seen(f).count, lofi.seen(f).size) for f in ("full", "S", "T", "ST")] == [(100, 224), (100, 112), (25, 224), (50, 158)]
+    assert [(lofi.seen(f).count, lofi.seen(f).size) for f in ("full", "S", "T", "ST")] == [
+        (100, 224),
+        (100, 112),
+        (25, 224),
+        (50, 158),
+    ]
     assert study({"cycle": {"kind": "short"}}).models["m"].cycle.period == 16
 
 
@@ -48,7 +61,12 @@ def test_the_defaults_are_the_papers():
         ({"frozen_norm": False, "chunk": 4}, {}, ("chunk",), "chunk needs frozen_norm"),
         ({"init": "acp"}, {"data": {"kind": "synthetic_actions"}}, ("method",), "needs untrimmed videos"),
         ({"init": "acp", "encoder": {"kind": "narrow", "width": 16}}, {}, ("init",), "narrow 8"),
-        ({"init": "acp", "encoder": {"kind": "mvit_small"}}, {}, ("cycle",), "ST, 8 snippets at 23 pixels: mvit_small takes"),
+        (
+            {"init": "acp", "encoder": {"kind": "mvit_small"}},
+            {},
+            ("cycle",),
+            "ST, 8 snippets at 23 pixels: mvit_small takes",
+        ),
         (
             {"init": "acp", "encoder": {"kind": "mvit_small"}, "configurations": {"S": {"space": 1.9}}},
             {},
@@ -82,7 +100,11 @@ def test_the_stage_reads_clips_annotations_and_the_start():
 
 
 def test_the_forecast_has_steps_and_memory():
-    config = Plan(study({"init": "acp", "micro_batch": 2, "cycle": {"kind": "constant", "fidelity": "T"}})).stages["demo.m.s0"].config
+    config = (
+        Plan(study({"init": "acp", "micro_batch": 2, "cycle": {"kind": "constant", "fidelity": "T"}}))
+        .stages["demo.m.s0"]
+        .config
+    )
     line = config.forecast({}, Local(device="cpu"), {"train": 120})
     assert line.startswith("105 steps, ")  # 15 epochs of 7 batches
     assert "predicted memory with 2 of 16 videos at a time: T (4 x 32 x 32) " in line

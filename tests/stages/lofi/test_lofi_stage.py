@@ -66,14 +66,20 @@ def only_training(request, monkeypatch):
 
 @pytest.fixture
 def train(make_clips, make_context, tmp_path):
-    """Train on videos of 8 seconds, something happening from 1 to 4 s; returns the metrics. empty: videos where nothing does."""
+    """Train on videos of 8 s. From 1 to 4 s something happens, but in those of ``empty``. Returns metrics."""
     init = tmp_path / "init"
     init.mkdir()
     card = Card(encoder=NARROW, view_name="rgb", view=Rgb(), clip=Clip(frames=2, size=16), stage="demo.acp.s0")
     save_encoder(init, build_encoder(NARROW, 3, seed=5), card)
 
     def training(
-        out: str = "out", videos: int = 7, empty: tuple[int, ...] = (), started: bool = True, checkpoints=None, workers: int = 0, **changes
+        out: str = "out",
+        videos: int = 7,
+        empty: tuple[int, ...] = (),
+        started: bool = True,
+        checkpoints=None,
+        workers: int = 0,
+        **changes,
     ) -> dict:
         clips = make_clips([(n % 2, "train") for n in range(videos)] + [(0, "test")], frames=FRAMES)
         annotated = tmp_path / "annotated"
@@ -99,10 +105,15 @@ def test_files_metrics_and_what_was_seen(train, tmp_path):
     assert (card.stage, card.clip.frames, card.clip.size) == ("demo.lofi.s0", 2, 16)
     assert (metrics["videos"], metrics["steps"]) == (6, 6)
     rows = points(tmp_path / "out")
-    assert [(int(float(r["snippets"])), int(float(r["side"]))) for r in rows] == [(8, 8)] * 2 + [(2, 16)] * 2 + [(4, 11)] * 2
+    assert [(int(float(r["snippets"])), int(float(r["side"]))) for r in rows] == [(8, 8)] * 2 + [(2, 16)] * 2 + [
+        (4, 11)
+    ] * 2
     assert [float(r["learning_rate"]) for r in rows] == [0.01] * 6
     assert all(0.2 < metrics[f"activations_{name}"] < 0.3 for name in ("S", "T"))
-    assert any(not torch.equal(new, old) for new, old in zip(encoder.body.state_dict().values(), weights(tmp_path / "init").values()))
+    assert any(
+        not torch.equal(new, old)
+        for new, old in zip(encoder.body.state_dict().values(), weights(tmp_path / "init").values())
+    )
 
 
 class Killed(Exception):
@@ -123,7 +134,11 @@ class Dying(Checkpoints):
 
 
 def test_kills_and_loader_processes_change_no_bit(train, tmp_path):
-    changes = {"cycle": Short(kind="short", period=1), "micro_batch": 2, "schedule": LofiSchedule(epochs=3, batch=3, lr=0.01, momentum=0.5)}
+    changes = {
+        "cycle": Short(kind="short", period=1),
+        "micro_batch": 2,
+        "schedule": LofiSchedule(epochs=3, batch=3, lr=0.01, momentum=0.5),
+    }
     expected = train("plain", **changes)
     plain = outputs(tmp_path / "plain")
     assert train("workers", workers=2, **changes) == expected
@@ -136,7 +151,9 @@ def test_kills_and_loader_processes_change_no_bit(train, tmp_path):
     assert outputs(tmp_path / "again") == plain
 
 
-@pytest.mark.parametrize("changes", [{"micro_batch": 1}, {"micro_batch": 2}, {"chunk": 3}, {"micro_batch": 2, "chunk": 5}])
+@pytest.mark.parametrize(
+    "changes", [{"micro_batch": 1}, {"micro_batch": 2}, {"chunk": 3}, {"micro_batch": 2, "chunk": 5}]
+)
 def test_parts_and_chunks_train_the_same_network(train, tmp_path, changes):
     once = LofiSchedule(epochs=1, batch=3, lr=0.01)
     alike = {"schedule": once, "encoder_lr": 10.0, "cycle": Constant(kind="constant", fidelity="full")}
@@ -167,7 +184,12 @@ def test_rates_of_encoder_and_head(train, tmp_path):
 
 def test_a_batch_without_a_good_cell_has_a_finite_loss(train):
     # One video of two snippets: what happens from 1/8 to 1/2 has an IoU of 0.75 with the cell of the first half
-    metrics = train(videos=1, schedule=LofiSchedule(epochs=2, batch=1), cycle=Constant(kind="constant", fidelity="T"), gradient_norm=1.0)
+    metrics = train(
+        videos=1,
+        schedule=LofiSchedule(epochs=2, batch=1),
+        cycle=Constant(kind="constant", fidelity="T"),
+        gradient_norm=1.0,
+    )
     assert np.isfinite(metrics["loss"]) and metrics["steps"] == 2
 
 
@@ -186,5 +208,7 @@ def test_the_first_line_predicts_memory(train, monkeypatch):
     said = []
     monkeypatch.setattr(Context, "say", lambda self, message: said.append(message))
     train(micro_batch=2, chunk=4)
-    assert said[0].startswith("predicted memory with 2 of 3 videos at a time, 4 snippets encoded at a time: S (8 x 8 x 8) ")
+    assert said[0].startswith(
+        "predicted memory with 2 of 3 videos at a time, 4 snippets encoded at a time: S (8 x 8 x 8) "
+    )
     assert "; T (2 x 16 x 16) " in said[0] and "; ST (4 x 11 x 11) " in said[0]

@@ -40,7 +40,9 @@ def test_frames_of_a_segment_against_a_loop(start, end, duration, frames):
         return
     inside = [n for n in range(frames) if low <= n + 0.5 < high]
     assert 0 <= first and first + length <= frames
-    assert list(range(first, first + length)) == inside or (not inside and length == 1 and abs(first + 0.5 - (low + high) / 2) <= 0.5)
+    assert list(range(first, first + length)) == inside or (
+        not inside and length == 1 and abs(first + 0.5 - (low + high) / 2) <= 0.5
+    )
 
 
 @pytest.fixture
@@ -54,7 +56,9 @@ def annotated(make_clips):
         clips.paths[2]: (Instance(1.0, 5.0, 1), Instance(0.5, 0.5, 0)),
         clips.paths[3]: (Instance(1.0, 2.0, 1),),
     }
-    return clips, Annotations(("jump", "spin"), happens, dict.fromkeys(happens, 5.0), dict.fromkeys(happens, "annotation"))
+    return clips, Annotations(
+        ("jump", "spin"), happens, dict.fromkeys(happens, 5.0), dict.fromkeys(happens, "annotation")
+    )
 
 
 def test_segments_of_the_training_videos(annotated):

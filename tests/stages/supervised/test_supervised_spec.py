@@ -31,7 +31,13 @@ def problems(model: dict, **changes) -> list[Problem]:
 
 def test_the_defaults_are_tsms_for_kinetics():
     schedule = study({"m": {"method": "supervised"}}).models["m"].schedule
-    assert (schedule.epochs, schedule.batch, schedule.optimizer, schedule.lr, schedule.weight_decay) == (50, 128, "sgd", 0.02, 1e-4)
+    assert (schedule.epochs, schedule.batch, schedule.optimizer, schedule.lr, schedule.weight_decay) == (
+        50,
+        128,
+        "sgd",
+        0.02,
+        1e-4,
+    )
     assert [m * schedule.epochs for m in schedule.milestones] == [20, 40]
 
 
@@ -53,7 +59,10 @@ def test_no_problem_with_what_is_right():
 
 
 def test_weights_that_init_would_overwrite():
-    models = {"a": {"method": "random"}, "m": {"method": "supervised", "init": "a", "encoder": {"kind": "s3d", "weights": "KINETICS400_V1"}}}
+    models = {
+        "a": {"method": "random"},
+        "m": {"method": "supervised", "init": "a", "encoder": {"kind": "s3d", "weights": "KINETICS400_V1"}},
+    }
     found = study(models, encoder={"kind": "s3d"}).models["m"].problems(study(models, encoder={"kind": "s3d"}))
     assert [p.path for p in found] == [("init",)] and "overwrite" in found[0].message
 

@@ -63,7 +63,9 @@ def annotated(make_clips, tmp_path) -> Path:
     happens = {p: () if n == 2 else (Instance(0, 2, 0), Instance(3, 6, 1)) for n, p in enumerate(clips.paths)}
     folder = tmp_path / "annotated"
     folder.mkdir()
-    Annotations(("jump", "spin"), happens, dict.fromkeys(happens, 6.0), dict.fromkeys(happens, "annotation")).write(folder)
+    Annotations(("jump", "spin"), happens, dict.fromkeys(happens, 6.0), dict.fromkeys(happens, "annotation")).write(
+        folder
+    )
     return folder
 
 
