@@ -82,7 +82,6 @@ class Jobs:
     count: int
     environment: Mapping[str, str]
     _printing: Lock = field(default_factory=Lock)
-    _running: set[subprocess.Popen[str]] = field(default_factory=set)
 
     def run(self) -> int:
         """Returns DVC's exit status: 0 when all went well, else that of a stage that failed."""
@@ -109,9 +108,9 @@ class Jobs:
                         names, status = running.pop(future), future.result()
                         done |= set(names) & self._current() if status else set(names)
                         failed = failed or status
-            except KeyboardInterrupt:
-                self._end()
-                raise
+            except KeyboardInterrupt:  # it reached the running stages too; leaving the pool waits for them
+                print("interrupted: the running stages save their state, and no more are started", file=sys.stderr)
+                return 128 + signal.SIGINT
         for stage in waiting:
             print(f"{stage.name} was not run, as a stage that it reads failed", file=sys.stderr)
         return failed
@@ -127,7 +126,6 @@ class Jobs:
             command, cwd=self.root, env=dict(self.environment), text=True, errors="replace",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        self._running.add(process)
         label = names[0]
         for line in process.stdout:
             if begun := re.match(r"Running stage '([^']+)'", line):
@@ -135,13 +133,7 @@ class Jobs:
             if _tells(line):
                 with self._printing:
                     print(f"[{label.split('.', 1)[-1]}] {line}", end="", flush=True)
-        self._running.discard(process)
         return process.wait()
-
-    def _end(self) -> None:
-        """Ctrl-C reaches the running stages by itself; a signal that came here alone is passed on."""
-        for process in list(self._running):
-            process.send_signal(signal.SIGINT)
 
 
 def _tells(line: str) -> bool:

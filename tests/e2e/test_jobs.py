@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 
 from tests.project import Project
 
@@ -51,3 +55,23 @@ def test_what_reads_a_failed_stage_is_left_and_the_rest_runs(toy: Project) -> No
 def test_jobs_are_of_the_workspace(toy: Project) -> None:
     output = toy.vidspec("repro", "--jobs", "2", "--temp", fails=True)
     assert "--jobs runs stages of this workspace" in output
+
+
+def test_an_interrupted_run_ends_without_a_traceback_and_goes_on_when_called_again(toy: Project) -> None:
+    slow = "    values = [float(v)"
+    toy.edit("stages/average/stage.py", slow, f"    import time; time.sleep(4)\n{slow}")
+    command = [sys.executable, "-u", "-m", "engine.cli", "repro", "--jobs", "2"]
+    process = subprocess.Popen(
+        command, cwd=toy.root, env=toy.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    output = ""
+    for line in process.stdout:
+        output += line
+        if "Running stage 'toy.plain.s" in line:
+            os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
+            break
+    output += process.communicate(timeout=120)[0]
+    assert process.returncode != 0 and "Traceback" not in output, output
+    assert "no more are started" in output and len(ran(output)) < len(ALL)
+    assert set(ran(toy.vidspec("repro", "--jobs", "2"))) >= ALL - {"numbers"} - set(ran(output))
+    assert toy.vidspec("plan").count("cached") >= len(ALL)

@@ -24,6 +24,7 @@ from stages.nn.weights import load_encoder, save_encoder, save_head
 from stages.video.flow_spec import Flow
 from stages.video.spec import Clip, Difference, Rgb
 from stages.video.transforms import evaluation_clip, normalise
+from tests.stages.dying import Dying, Killed
 
 VIDEOS = [(row % 3, "train") for row in range(14)] + [(0, "test")] * 3
 NETWORK = Narrow(kind="narrow", width=4)
@@ -91,23 +92,6 @@ def half_cycle(make_clips, make_context, tmp_path):
 def curves(folder: Path) -> dict[int, dict[str, float]]:
     with (folder / "curves.csv").open() as file:
         return {int(row.pop("step")): {k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)}
-
-
-class Killed(Exception):
-    pass
-
-
-class Dying(Checkpoints):
-    """Checkpoints of a process that dies after a step."""
-
-    def __init__(self, folder: Path, every: int, at: int) -> None:
-        super().__init__(folder, every)
-        self.at = at
-
-    def after_step(self, done, total, state, context) -> None:
-        super().after_step(done, total, state, context)
-        if done == self.at:
-            raise Killed
 
 
 def test_it_writes_an_encoder_a_head_curves_and_pictures(half_cycle, tmp_path):

@@ -30,6 +30,7 @@ from stages.two_stream.spec import Config as TwoStreamConfig
 from stages.video.flow_spec import Flow
 from stages.video.spec import Clip, Difference, Rgb
 from stages.video.views import ViewReader
+from tests.stages.dying import Dying, Killed
 
 SPEC = Narrow(kind="narrow", width=4)
 CLIP = Clip(frames=2, size=16)
@@ -182,23 +183,6 @@ def test_too_few_videos_to_choose_by(make_clips, make_context, start, capsys):
     metrics = train(make_context(init=start), held_out=HELD)
     assert metrics["videos"] == 4 and metrics["epoch"] == 3
     assert "the last epoch is handed on" in capsys.readouterr().err
-
-
-class Killed(Exception):
-    pass
-
-
-class Dying(Checkpoints):
-    """Checkpoints of a process that dies after a step."""
-
-    def __init__(self, folder: Path, every: int, at: int) -> None:
-        super().__init__(folder, every)
-        self.at = at
-
-    def after_step(self, done, total, state, context) -> None:
-        super().after_step(done, total, state, context)
-        if done == self.at:
-            raise Killed
 
 
 @pytest.mark.parametrize("held", [None, HELD])

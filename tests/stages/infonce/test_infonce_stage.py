@@ -20,6 +20,7 @@ from stages.infonce.stage import run
 from stages.nn.spec import Narrow, Schedule
 from stages.nn.weights import load_encoder
 from stages.video.spec import Clip, Difference, Rgb
+from tests.stages.dying import Dying, Killed
 
 VIDEOS = [(row % 3, "train") for row in range(14)] + [(0, "test")] * 3
 
@@ -53,23 +54,6 @@ def plain_curves(request, monkeypatch):
     """Drawing takes longer than these trainings; one test does it."""
     if "pictures" not in request.node.name:
         monkeypatch.setattr(stage, "curve_picture", lambda points, panels: np.zeros((1, 1, 3), np.uint8))
-
-
-class Killed(Exception):
-    pass
-
-
-class Dying(Checkpoints):
-    """Checkpoints of a process that dies after a step."""
-
-    def __init__(self, folder: Path, every: int, at: int) -> None:
-        super().__init__(folder, every)
-        self.at = at
-
-    def after_step(self, done, total, state, context) -> None:
-        super().after_step(done, total, state, context)
-        if done == self.at:
-            raise Killed
 
 
 def test_it_writes_an_encoder_a_head_curves_and_pictures(make_clips, make_context):

@@ -20,6 +20,7 @@ from stages.localization.videos import training_videos
 from stages.tal.annotations import Annotations
 from stages.tal.gtad import build_gtad
 from stages.tal.head_spec import Head
+from tests.stages.dying import Dying, Killed
 
 HEAD = Head(channels=64, align_bins=4, context_bins=2)
 HELD = HeldOutVideos(share=0.34, every=1)
@@ -75,23 +76,6 @@ def test_files_and_metrics(make_set, tmp_path):
     held = [float(p["held_out_loss"]) for p in points(tmp_path / "out") if p["held_out_loss"]]
     assert len(held) == 3 and metrics["held_out_loss"] == min(held)
     assert metrics["epoch"] == 1 + held.index(min(held))
-
-
-class Killed(Exception):
-    pass
-
-
-class Dying(Checkpoints):
-    """Checkpoints of a process that dies after a step."""
-
-    def __init__(self, folder: Path, every: int, at: int) -> None:
-        super().__init__(folder, every)
-        self.at = at
-
-    def after_step(self, done, total, state, context) -> None:
-        super().after_step(done, total, state, context)
-        if done == self.at:
-            raise Killed
 
 
 @pytest.mark.parametrize("select", ["last", "held_out"])

@@ -23,6 +23,7 @@ from stages.snippets.spec import Snippets
 from stages.tal.annotations import Annotations, Instance
 from stages.tal.head_spec import Head
 from stages.video.spec import Clip, Rgb
+from tests.stages.dying import Dying, Killed
 
 NARROW = Narrow(kind="narrow", width=4)
 FRAMES = 24
@@ -114,23 +115,6 @@ def test_files_metrics_and_what_was_seen(train, tmp_path):
         not torch.equal(new, old)
         for new, old in zip(encoder.body.state_dict().values(), weights(tmp_path / "init").values())
     )
-
-
-class Killed(Exception):
-    pass
-
-
-class Dying(Checkpoints):
-    """Checkpoints of a process that dies after a step."""
-
-    def __init__(self, folder: Path, every: int, at: int) -> None:
-        super().__init__(folder, every)
-        self.at = at
-
-    def after_step(self, done, total, state, context) -> None:
-        super().after_step(done, total, state, context)
-        if done == self.at:
-            raise Killed
 
 
 def test_kills_and_loader_processes_change_no_bit(train, tmp_path):

@@ -22,6 +22,7 @@ from stages.supervised.spec import Config, SupervisedSchedule
 from stages.supervised.stage import run
 from stages.tal.annotations import Annotations, Instance
 from stages.video.spec import Clip, Difference, Rgb
+from tests.stages.dying import Dying, Killed
 
 NARROW = Narrow(kind="narrow", width=4)
 VIDEOS = [(row % 3, "train") for row in range(9)] + [(0, "test")]
@@ -85,23 +86,6 @@ def test_files_and_metrics(make_clips, make_context):
     assert len(rows) == 6 and metrics["loss"] == float(rows[-1]["loss"])
     # Milestones at 0.4 and 0.8 of 6 steps: after 2 and after 5.
     assert [float(r["learning_rate"]) for r in rows] == pytest.approx([0.02, 0.02, 0.002, 0.002, 0.002, 0.0002])
-
-
-class Killed(Exception):
-    pass
-
-
-class Dying(Checkpoints):
-    """Checkpoints of a process that dies after a step."""
-
-    def __init__(self, folder: Path, every: int, at: int) -> None:
-        super().__init__(folder, every)
-        self.at = at
-
-    def after_step(self, done, total, state, context) -> None:
-        super().after_step(done, total, state, context)
-        if done == self.at:
-            raise Killed
 
 
 def test_kills_and_loader_processes_change_no_bit(make_clips, make_context, tmp_path):
