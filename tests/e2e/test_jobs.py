@@ -62,8 +62,9 @@ def test_an_interrupted_run_ends_without_a_traceback_and_goes_on_when_called_aga
     toy.edit("stages/average/stage.py", slow, f"    import time; time.sleep(4)\n{slow}")
     command = [sys.executable, "-u", "-m", "engine.cli", "repro", "--jobs", "2"]
     process = subprocess.Popen(
-        command, cwd=toy.root, env=toy.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-    )
+        command, cwd=toy.root, env=toy.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it, and so would this
+    )  # fmt: skip
     output = ""
     for line in process.stdout:
         output += line
