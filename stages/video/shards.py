@@ -55,12 +55,18 @@ def encode(picture: np.ndarray, kind: str, quality: int) -> bytes:
 
 def decode_jpeg(data: bytes, channels: int) -> np.ndarray:
     """The picture of ``encode`` with kind ``jpeg``: uint8 [H, W, channels]."""
-    from PIL import Image
-
     if channels == 3:
-        return np.asarray(Image.open(io.BytesIO(data)))
+        return _decode(data)
     first = 4 + int.from_bytes(data[:4], "little")
-    return np.stack([np.asarray(Image.open(io.BytesIO(part))) for part in (data[4:first], data[first:])], axis=-1)
+    return np.concatenate([_decode(data[4:first]), _decode(data[first:])], axis=-1)
+
+
+def _decode(data: bytes) -> np.ndarray:
+    """uint8 [H, W, 1 or 3], as Pillow would, which takes half as long again."""
+    import torch
+    from torchvision.io import decode_jpeg
+
+    return decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8)).permute(1, 2, 0).numpy()
 
 
 @dataclass(frozen=True)
