@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.spec.component import Problem, StageConfig
+from engine.spec.component import Problem, StageConfig, Strict, neutral
+from stages.classify.spec import Augmentation, CropKind, HeldOut, Mix, RandAugment
 from stages.classify.spec import Config as ClassifyConfig
-from stages.classify.spec import CropKind, HeldOut
 from stages.features.spec import Measured, Windows, model_view_inputs
-from stages.nn.spec import Encoder, Precision, Schedule, encoded_view
+from stages.nn.spec import Encoder, Mvit, Precision, TransformerSchedule, encoded_view
 from stages.random.spec import Random
 from stages.two_stream.spec import average_probabilities
 from stages.video.spec import Clip, View
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stages.study import Study
 
 
-class FinetuneSchedule(Schedule):
+class FinetuneSchedule(TransformerSchedule):
     """Length, optimiser and learning rate (of the linear layer). Defaults: CoCLR's."""
 
     epochs: int = Field(default=500, ge=1)
@@ -43,7 +43,36 @@ class HeldOutEpochs(HeldOut):
     windows: Windows = 1
 
 
-class Config(StageConfig):
+class Recipe(Strict):
+    """What a training does against overfitting, alike in the spec and in the stage file.
+
+    By default what CoCLR does; MaskFeat asks for nearly all of it.
+    """
+
+    augmentation: Augmentation = neutral(Augmentation())
+    mix: Mix | None = neutral(None, description="Mixup and CutMix; none by default.")
+    label_smoothing: float = neutral(
+        0.0, ge=0, lt=1, description="Part of each label that is spread evenly over all classes."
+    )
+    layer_decay: float | None = neutral(
+        None,
+        gt=0,
+        le=1,
+        description="Transformers: the learning rate of each layer over that of the next one.",
+    )
+    drop_path: float | None = neutral(
+        None,
+        ge=0,
+        lt=1,
+        description="Transformers: how often the last block is skipped for a clip; from 0 it rises evenly over the "
+        "blocks. By default as the encoder has it: 0.2 in mvit_v2_s, else 0.",
+    )
+    head_scale: float = neutral(
+        1.0, gt=0, description="What the initial weights of the linear layer are multiplied with."
+    )
+
+
+class Config(StageConfig, Recipe):
     """One training.
 
     Inputs: ``clips``, ``flow`` where the view is made of it, and ``init``, the encoder to start from.
@@ -70,7 +99,7 @@ class Config(StageConfig):
         )
 
 
-class Finetune(Measured):
+class Finetune(Measured, Recipe):
     """The whole network and a linear layer, trained on the training videos, measured once on the test videos.
 
     Each seed's encoder is trained by itself. Class probabilities of a test video are the mean over windows and crops;
@@ -88,7 +117,8 @@ class Finetune(Measured):
         default=None,
         gt=0,
         description="Learning rate of the encoder. Without it: a tenth of schedule.lr, as in CoCLR's code, but "
-        "schedule.lr itself for a model with random weights (CoCLR's authors advise milestones 0.6 and 0.8 then).",
+        "schedule.lr itself with layer_decay, and for a model with random weights (CoCLR's authors advise milestones "
+        "0.6 and 0.8 then).",
     )
     dropout: float = Field(
         default=0.9, ge=0, lt=1, description="Of the features before the linear layer, in training."
@@ -124,21 +154,23 @@ class Finetune(Measured):
         if self.crops == "centre" and "crop_share" in given:
             message = "crop_share has no effect with crops: centre, which takes the largest square"
             found.append(Problem(path=("crop_share",), message=message))
-        return found + self._clip_column_problems(study)
+        return found + self._recipe_problems(study) + self._clip_column_problems(study)
 
     def plan(self, plan: Plan, model: str, encoders: Sequence[Source]) -> Source:
         study = plan.study
         look, trained = self.look(study), study.model_outputs()[model]
         inputs = model_view_inputs(plan, model)
+        whole_rate = self.layer_decay is not None or _untrained(trained, study)
         training = Config(
             view=study.views[encoded_view(study, model)],
             clip=look.clip,
             encoder=trained.network(study),
             schedule=self.schedule,
-            backbone_lr=self.backbone_lr or self.schedule.lr * (1.0 if _untrained(trained, study) else 0.1),
+            backbone_lr=self.backbone_lr or self.schedule.lr * (1.0 if whole_rate else 0.1),
             dropout=self.dropout,
             precision=self.precision,
             held_out=self.held_out if self.select == "held_out" else None,
+            **{field: getattr(self, field) for field in Recipe.model_fields},
         )
         name = f"{self.label}.{model}"
         classifiers = [
@@ -152,6 +184,29 @@ class Finetune(Measured):
     def combine(self, plan: Plan, model: str, members: Mapping[str, Sequence[Source]]) -> Source:
         each = [self.plan(plan, member, encoders) for member, encoders in members.items()]
         return average_probabilities(plan, f"{self.label}.{model}", each)
+
+    def _recipe_problems(self, study: Study) -> list[Problem]:
+        """Settings for transformers with other networks, and for pictures with other views."""
+        found = []
+        area = self.augmentation.area
+        if area[0] > area[1]:
+            message = f"area goes from {area[0]:g} to {area[1]:g}: write the smaller share first"
+            found.append(Problem(path=("augmentation", "area"), message=message))
+        for ref in self.models:
+            model = study.model_outputs()[ref]
+            for member in model.members().values() or (ref,):
+                trained = study.model_outputs()[member]
+                view = study.views[encoded_view(study, member)]
+                if not isinstance(trained.network(study), Mvit):
+                    for field in ("layer_decay", "drop_path"):
+                        if getattr(self, field) is not None:
+                            kind = trained.network(study).kind
+                            message = f"{field} is for transformers (mvit_v2_s, maskfeat_s, mvit_small ...); {member} is {kind}"
+                            found.append(Problem(path=(field,), message=message))
+                if view.kind == "flow" and (isinstance(self.augmentation.colours, RandAugment) or self.augmentation.erase_share):
+                    message = f"{member} sees flow, which rand_augment and erase_share do not know how to change"
+                    found.append(Problem(path=("augmentation",), message=message))
+        return list({problem.message: problem for problem in found}.values())
 
     def _clip_column_problems(self, study: Study) -> list[Problem]:
         """Rows of combined models in columns of single clips, of which their members share none."""

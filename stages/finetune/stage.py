@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
 
 from engine.run.context import Context
 from stages.classify.batches import TrainBatches
 from stages.classify.classifier import Classifier, save_classifier
 from stages.classify.holdout import held_out
+from stages.classify.mixing import Mixer
 from stages.features.spec import Look
 from stages.features.splits import train_and_test
 from stages.features.windows import WindowBatches
@@ -20,6 +22,8 @@ from stages.finetune.monitor import PANELS, TrainingMonitor
 from stages.finetune.selection import BestEpoch, judge
 from stages.finetune.spec import Config
 from stages.nn.curves import curve_picture
+from stages.nn.layers import spare_vectors
+from stages.nn.mvit import set_drop_path
 from stages.nn.optim import learning_rate, optimizer
 from stages.nn.pace import Pace
 from stages.nn.precision import numbers
@@ -41,14 +45,22 @@ def run(config: Config, context: Context) -> dict[str, Any]:
         context.warn("too few training videos to hold some out: the last epoch is handed on")
     reader = open_view(config.view, clips, context)
     epochs = Epochs(train.rows[~held], schedule.batch, context.seed_for("order"))
-    batches = TrainBatches(reader, config.clip, epochs, context.seed_for("augment"))
+    batches = TrainBatches(reader, config.clip, epochs, context.seed_for("augment"), config.augmentation)
+    clips_a_step = schedule.batch * config.augmentation.repeats
     total = schedule.epochs * epochs.steps
 
     how = numbers(config.precision, device)
     encoder, card = load_encoder(context.input("init"))
     network = Classifier(encoder, len(clips.classes), config.dropout, context.seed_for("head"))
+    with torch.no_grad():
+        network.linear.weight.mul_(config.head_scale)
+        network.linear.bias.mul_(config.head_scale)
+    if config.drop_path is not None:
+        set_drop_path(encoder.body, config.drop_path)
     network = how.place(network.train())
-    optim = optimizer(schedule, parameter_groups(network, schedule.lr, config.backbone_lr))
+    groups = parameter_groups(network, schedule.lr, config.backbone_lr, config.layer_decay)
+    optim = optimizer(schedule, groups if schedule.decay_vectors else spare_vectors(groups))
+    mixer = Mixer(config.mix, len(clips.classes), context.seed_for("mix")) if config.mix else None
     decay = schedule.model_copy(update={"lr": 1.0})
     monitor, pace, best = TrainingMonitor(context, total), Pace(context), BestEpoch(network)
     if held.any():
@@ -62,17 +74,20 @@ def run(config: Config, context: Context) -> dict[str, Any]:
             pixels, colours, rows = loader[step]
             shown = normalise(recolour(pixels.to(device, non_blocking=True), colours), config.view)
             labels = targets[rows].to(device, non_blocking=True)
+            shown, wanted = mixer(step, shown, labels) if mixer else (shown, labels)
             with how.autocast():
                 logits = network(how.lay_out(shown))
-            loss = F.cross_entropy(logits, labels)
+            loss = F.cross_entropy(logits, wanted, label_smoothing=config.label_smoothing)
 
             rates = scale_rates(optim, learning_rate(decay, step, epochs.steps))
             optim.zero_grad(set_to_none=True)
             loss.backward()
+            if schedule.gradient_clip is not None:
+                clip_grad_norm_(network.parameters(), schedule.gradient_clip)
             optim.step()
             monitor.after(step, loss, logits, labels, rates)
             if monitor.due(step):
-                pace.note(step + 1, schedule.batch, loader.waited)
+                pace.note(step + 1, clips_a_step, loader.waited)
 
             epoch, rest = divmod(step + 1, epochs.steps)
             if held.any() and rest == 0 and (epoch % config.held_out.every == 0 or epoch == schedule.epochs):

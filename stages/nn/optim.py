@@ -27,7 +27,8 @@ def learning_rate(schedule: Schedule, step: int, steps_per_epoch: int) -> float:
     """Rate of step ``step`` (from 0): linear warm-up, times the decay over the whole training.
 
     warm-up: step i of w has rate lr * (i + 1) / w, so that none is 0. step: a tenth after each milestone that
-    ``step / total`` has reached. cosine: from lr after the warm-up to 0 after the last step.
+    ``step / total`` has reached. cosine: from lr after the warm-up to ``final_share`` of it
+    after the last step.
     """
     total = schedule.epochs * steps_per_epoch
     warmup = min(round(schedule.warmup_epochs * steps_per_epoch), total)
@@ -41,7 +42,8 @@ def learning_rate(schedule: Schedule, step: int, steps_per_epoch: int) -> float:
             passed = sum(step >= round(fraction * total) for fraction in schedule.milestones)
             return schedule.lr * 0.1**passed
         case "cosine":
-            return schedule.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+            falling = 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+            return schedule.lr * (schedule.final_share + (1 - schedule.final_share) * falling)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -202,6 +202,19 @@ class Schedule(Strict):
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         default=(250 / 300, 280 / 300), description="`step`: fractions of the training at which lr falls tenfold."
     )
+    final_share: float = neutral(0.0, ge=0, le=1, description="`cosine`: what lr falls to, as a share of it.")
+
+
+class TransformerSchedule(Schedule):
+    """A schedule with what transformers are trained with besides; without effect unless it is asked for."""
+
+    gradient_clip: float | None = neutral(
+        None, gt=0, description="Greatest length of all gradients together; longer ones are scaled down to it."
+    )
+    decay_vectors: bool = neutral(
+        True,
+        description="Whether weight decay applies to biases, norms and other vectors too; transformers leave them out.",
+    )
 
 
 Precision = Annotated[

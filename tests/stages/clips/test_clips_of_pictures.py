@@ -22,7 +22,6 @@ from stages.clips.spec import Config as ClipsConfig
 from stages.listing import stage as listing_stage
 from stages.study import Study
 from stages.video import index
-from stages.video.clips import Clips
 from tests.stages.clips.conftest import KeptRecord, Result, pictures
 
 VIDEOS = {"train/run/a": 8, "train/walk/b.1": 9, "test/run/c [x]": 10, "test/walk/d": 11}

@@ -20,6 +20,8 @@ MODELS = {
     "moving": {"method": "infonce", "view": "flow"},
     "both": {"method": "two_stream", "streams": ["nce", "moving"]},
     "ready": {"method": "random", "encoder": {"kind": "s3d", "weights": "KINETICS400_V1"}},
+    "tokens": {"method": "random", "encoder": {"kind": "mvit_small"}},
+    "pretrained": {"method": "infonce", "encoder": {"kind": "mvit_small"}},
 }
 BASE = {
     "spec": 1,
@@ -91,6 +93,9 @@ def test_two_streams_average_the_tests_of_their_members(models):
         ("random", {}, 1e-3),
         ("random", {"backbone_lr": 1e-4}, 1e-4),
         ("ready", {}, 1e-4),
+        ("pretrained", {}, 1e-4),
+        ("pretrained", {"layer_decay": 0.75}, 1e-3),
+        ("pretrained", {"layer_decay": 0.75, "backbone_lr": 1e-4}, 1e-4),
     ],
 )
 def test_an_encoder_that_was_never_trained_learns_as_fast_as_the_linear_layer(model, fields, expected):
@@ -121,11 +126,32 @@ def test_stages_hold_the_settings_that_they_use_and_no_others():
             "20 is more than the 10 epochs",
         ),
         ({"models": ["ready"], "clip": {"frames": 2}}, ("clip",), "ready: s3d needs clips of 5 frames"),
+        ({"layer_decay": 0.75}, ("layer_decay",), "layer_decay is for transformers"),
+        ({"drop_path": 0.1}, ("drop_path",), "nce is narrow"),
+        ({"augmentation": {"area": [0.9, 0.2]}}, ("augmentation", "area"), "write the smaller share first"),
+        (
+            {"models": ["moving"], "augmentation": {"colours": {"kind": "rand_augment"}}},
+            ("augmentation",),
+            "moving sees flow",
+        ),
+        ({"models": ["both"], "augmentation": {"erase_share": 0.2}}, ("augmentation",), "moving sees flow"),
     ],
 )
 def test_what_cannot_work_is_a_problem_of_the_spec(fields, path, words):
     (found,) = wiring(study(**fields))
     assert found.path == ("evaluate", 0, *path) and words in found.message
+
+
+def test_what_transformers_need_stands_in_stage_files_only_where_it_is_asked_for():
+    plain = json.loads(stages()["finetune.nce.s0"].text())["config"]
+    new = {"augmentation", "mix", "label_smoothing", "layer_decay", "drop_path", "head_scale"}
+    assert not new & set(plain)
+    assert not {"gradient_clip", "decay_vectors", "final_share"} & set(plain["schedule"])
+    asked = stages(["tokens"], layer_decay=0.75, mix={}, augmentation={"repeats": 2}, schedule={"gradient_clip": 5.0})
+    config = json.loads(asked["finetune.tokens.s0"].text())["config"]
+    assert config["layer_decay"] == 0.75 and config["schedule"]["gradient_clip"] == 5.0
+    assert config["mix"] == {"mixup": 0.8, "cutmix": 1.0, "cutmix_share": 0.5}
+    assert config["augmentation"]["repeats"] == 2
 
 
 def test_two_streams_have_no_accuracy_of_clips():

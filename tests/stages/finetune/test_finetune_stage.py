@@ -16,14 +16,14 @@ from engine.run.local import Local
 from stages.classify import stage as classify
 from stages.classify.classifier import load_classifier
 from stages.classify.holdout import held_out
-from stages.classify.spec import Config as ClassifyConfig
+from stages.classify.spec import Augmentation, Config as ClassifyConfig, Mix, RandAugment
 from stages.features.spec import Look
 from stages.features.splits import train_and_test
 from stages.finetune import stage
 from stages.finetune.spec import Config, FinetuneSchedule, HeldOutEpochs
 from stages.finetune.stage import run
 from stages.nn.encoders import build_encoder
-from stages.nn.spec import Card, Narrow
+from stages.nn.spec import Card, Narrow, SmallMvit
 from stages.nn.weights import load_encoder, save_encoder
 from stages.two_stream import stage as two_stream
 from stages.two_stream.spec import Config as TwoStreamConfig
@@ -249,6 +249,83 @@ def test_each_setting_changes_what_is_learnt(make_clips, make_context, start, ch
         train(make_context(out="a", init=start))["loss"]
         != train(make_context(out="b", init=start), **changes)["loss"]
     )
+
+
+TOKENS = SmallMvit(kind="mvit_small", width=8, blocks=(1, 1), table_size=16)
+MASKFEATS = {
+    "encoder": TOKENS,
+    "schedule": FinetuneSchedule(
+        epochs=3, batch=4, optimizer="adamw", lr=1e-2, decay="cosine", warmup_epochs=1, gradient_clip=5.0,
+        decay_vectors=False, final_share=0.01,
+    ),
+    "backbone_lr": 1e-2,
+    "layer_decay": 0.75,
+    "drop_path": 0.1,
+    "label_smoothing": 0.1,
+    "head_scale": 0.001,
+    "mix": Mix(),
+    "augmentation": Augmentation(
+        area=(0.08, 1.0), colours=RandAugment(kind="rand_augment"), erase_share=0.25, repeats=2
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def token_start(tmp_path) -> Path:
+    folder = tmp_path / "tokens"
+    folder.mkdir()
+    card = Card(encoder=TOKENS, view_name="seen", view=Rgb(), clip=CLIP, stage="demo.start")
+    save_encoder(folder, build_encoder(TOKENS, 3, seed=0), card)
+    return folder
+
+
+def test_maskfeats_whole_recipe_survives_kills_and_loader_processes(
+    make_clips, make_context, token_start, tmp_path
+):
+    make_clips(VIDEOS)
+    expected = train(make_context(out="plain", init=token_start), **MASKFEATS)
+    plain = outputs(tmp_path / "plain")
+    local = Local(device="cpu", workers=2)
+    assert train(make_context(out="workers", init=token_start, local=local), **MASKFEATS) == expected
+    assert outputs(tmp_path / "workers") == plain
+    dying = make_context(out="dead", init=token_start, checkpoints=Dying(tmp_path / "saved", 2, 7))
+    with pytest.raises(Killed):
+        train(dying, **MASKFEATS)
+    again = make_context(out="again", init=token_start, checkpoints=Checkpoints(tmp_path / "saved", 2))
+    assert train(again, **MASKFEATS) == expected
+    assert outputs(tmp_path / "again") == plain
+    rates = [(float(p["learning_rate"]), float(p["backbone_learning_rate"])) for p in curves(tmp_path / "plain")]
+    # Two blocks: patch embedding, two layers, the head; the curve of the backbone is that of its first layer.
+    assert all(low == pytest.approx(high * 0.75**3) for high, low in rates)
+    assert rates[3][0] == pytest.approx(1e-2) and rates[-1][0] < 2e-3
+
+
+@pytest.mark.parametrize("field", ["layer_decay", "drop_path", "label_smoothing", "head_scale", "mix", "augmentation"])
+def test_each_part_of_the_recipe_changes_what_is_learnt(make_clips, make_context, token_start, field):
+    make_clips(VIDEOS)
+    without = {name: value for name, value in MASKFEATS.items() if name != field}
+    whole = train(make_context(out="whole", init=token_start), **MASKFEATS)
+    assert train(make_context(out="without", init=token_start), **without)["loss"] != whole["loss"]
+
+
+def test_smoothed_labels_by_hand(make_clips, make_context, token_start):
+    """A linear layer of nothing says 1/3 for each of three classes: cross-entropy ln 3, however labels are smoothed."""
+    make_clips(VIDEOS)
+    changes = {"head_scale": 1e-30, "label_smoothing": 0.4, "encoder": TOKENS, "dropout": 0.0}
+    context = make_context(init=token_start)
+    train(context, schedule=FinetuneSchedule(epochs=1, batch=4), **changes)
+    assert float(curves(context.out)[0]["loss"]) == pytest.approx(np.log(3), abs=1e-5)
+
+
+def test_repeats_are_other_clips_of_the_same_videos(make_clips):
+    clips = make_clips(VIDEOS, frames=40)
+    epochs = stage.Epochs(clips.split("train"), 4, 0)
+    reader = ViewReader(Rgb(), clips)
+    twice = stage.TrainBatches(reader, CLIP, epochs, 0, Augmentation(repeats=2))[1]
+    once = stage.TrainBatches(reader, CLIP, epochs, 0)[1]
+    assert twice[2].tolist() == [*once[2].tolist(), *once[2].tolist()]
+    assert torch.equal(twice[0][:4], once[0]) and twice[1][:4] == once[1]
+    assert not any(torch.equal(twice[0][i], twice[0][i + 4]) for i in range(4))
 
 
 @pytest.mark.parametrize("view", [Difference(), Flow(kind="flow"), Flow(kind="flow", faithful=True)])
