@@ -95,8 +95,9 @@ class Config(StageConfig, Recipe):
         trained = {} if videos is None else {"train": round(videos * (1 - share))}
         passes = 3  # of each video: forward and backward
         return training_forecast(
-            self.encoder, self.view, self.clip, self.schedule, self.precision, passes, None, trained
-        )
+            self.encoder, self.view, self.clip, self.schedule, self.precision, passes, None, trained,
+            self.augmentation.repeats,
+        )  # fmt: skip
 
 
 class Finetune(Measured, Recipe):

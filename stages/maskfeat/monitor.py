@@ -95,7 +95,7 @@ class PartOfTime:
         self._cuda = device.type == "cuda"
         self._spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._seconds = 0.0
-        self._since = time.perf_counter()
+        self._started = time.perf_counter()
 
     @contextmanager
     def measured(self) -> Iterator[None]:
@@ -112,11 +112,9 @@ class PartOfTime:
             self._seconds += time.perf_counter() - started
 
     def share(self) -> float:
-        """Since the last call, or the start."""
+        """Since the start."""
         if self._spans:
             torch.cuda.synchronize()
-            self._seconds = sum(first.elapsed_time(last) for first, last in self._spans) / 1000
-        now = time.perf_counter()
-        share = self._seconds / (now - self._since)
-        self._spans, self._seconds, self._since = [], 0.0, now
-        return share
+            self._seconds += sum(first.elapsed_time(last) for first, last in self._spans) / 1000
+            self._spans = []
+        return self._seconds / (time.perf_counter() - self._started)

@@ -79,6 +79,7 @@ def run(config: Config, context: Context) -> dict[str, Any]:
             if rest == 0 and gallery.due(epoch):
                 gallery.add(epoch, network, targets, how)
 
+    context.say(f"targets took {target_time.share():.1%} of the time")
     gallery.draw_missing(targets, how)
     save_head(context.out, network.head())
     card = Card(

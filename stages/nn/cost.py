@@ -65,12 +65,16 @@ def training_forecast(
     passes: float,
     clips_folder: Path | None,
     expected: Mapping[str, int],
+    repeats: int = 1,
 ) -> str:
-    """The line for a training of one encoder on the ``train`` split: of the clips that are there, else as many as expected."""
+    """The line for a training of one encoder on the ``train`` split: of the clips that are there, else as many as expected.
+
+    repeats: clips of each video in a batch.
+    """
     videos = train_videos(clips_folder) if clips_folder else expected.get("train")
     steps = None if videos is None else schedule.epochs * (videos // schedule.batch)
     cost = encoder_cost(encoder, view.channels, clip)
-    return training_line(cost, steps, schedule.epochs, schedule.batch, passes, precision != "fp32")
+    return training_line(cost, steps, schedule.epochs, schedule.batch * repeats, passes, precision != "fp32")
 
 
 def train_videos(clips_folder: Path) -> int:

@@ -33,6 +33,11 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     device, schedule = context.device, config.schedule
     clips = Clips.open(context.input("clips"), context)
     stretches = _stretches(config, clips, context)
+    if len(stretches.classes) < 2:
+        raise UserError(
+            f"the videos have one class only, {stretches.classes[0]!r}: there is nothing to tell apart, and the encoder "
+            "would learn nothing. Leave this model out, or train it on other data (`data`)"
+        )
     epochs = Epochs(np.arange(len(stretches)), schedule.batch, context.seed_for("order"))
     reader = open_view(config.view, clips, context)
     batches = StretchBatches(reader, config.clip, stretches, epochs, context.seed_for("augment"))

@@ -129,6 +129,12 @@ def test_too_few_segments(annotated, make_context):
         train(make_context(annotations=annotated), on="segments", schedule=SupervisedSchedule(epochs=1, batch=17))
 
 
+def test_one_class_is_nothing_to_learn_from(make_clips, make_context):
+    make_clips([(0, "train")] * 9)
+    with pytest.raises(UserError, match="one class only, 'class_0'"):
+        train(make_context())
+
+
 def test_it_goes_on_from_another_model(make_clips, make_context, tmp_path):
     make_clips(VIDEOS)
     start = tmp_path / "init"
