@@ -47,6 +47,7 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     epochs = Epochs(train.rows[~held], schedule.batch, context.seed_for("order"))
     batches = TrainBatches(reader, config.clip, epochs, context.seed_for("augment"), config.augmentation)
     clips_a_step = schedule.batch * config.augmentation.repeats
+    at_once = schedule.at_once(clips_a_step)
     total = schedule.epochs * epochs.steps
 
     how = numbers(config.precision, device)
@@ -75,17 +76,20 @@ def run(config: Config, context: Context) -> dict[str, Any]:
             shown = normalise(recolour(pixels.to(device, non_blocking=True), colours), config.view)
             labels = targets[rows].to(device, non_blocking=True)
             shown, wanted = mixer(step, shown, labels) if mixer else (shown, labels)
-            with how.autocast():
-                logits = network(how.lay_out(shown))
-            loss = F.cross_entropy(logits, wanted, label_smoothing=config.label_smoothing)
-
             rates = scale_rates(optim, learning_rate(decay, step, epochs.steps))
             optim.zero_grad(set_to_none=True)
-            loss.backward()
+            losses, answers = [], []
+            for part, true in zip(shown.split(at_once), wanted.split(at_once), strict=True):  # gradients add up
+                with how.autocast():
+                    logits = network(how.lay_out(part))
+                loss = F.cross_entropy(logits, true, label_smoothing=config.label_smoothing) * (len(part) / clips_a_step)
+                loss.backward()
+                losses.append(loss.detach())
+                answers.append(logits.detach())
             if schedule.gradient_clip is not None:
                 clip_grad_norm_(network.parameters(), schedule.gradient_clip)
             optim.step()
-            monitor.after(step, loss, logits, labels, rates)
+            monitor.after(step, torch.stack(losses).sum(), torch.cat(answers), labels, rates)
             if monitor.due(step):
                 pace.note(step + 1, clips_a_step, loader.waited)
 

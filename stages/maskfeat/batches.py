@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +36,13 @@ class MaskedBatch(NamedTuple):
 
     def to(self, device: torch.device) -> MaskedBatch:
         return MaskedBatch(*(part.to(device, non_blocking=True) for part in self))
+
+    def split(self, clips: int, tokens: int) -> Iterator[MaskedBatch]:
+        """Batches of so many clips each, the last of what is left. tokens: of a clip."""
+        for first in range(0, len(self.clips), clips):
+            part = slice(first, first + clips)
+            inside = (self.hidden >= first * tokens) & (self.hidden < (first + clips) * tokens)
+            yield MaskedBatch(self.clips[part], self.mask[part], self.hidden[inside] - first * tokens)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import torch
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
@@ -52,25 +54,29 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     state = {"network": network, "optimizer": optim, "monitor": monitor, "gallery": gallery}
 
     context.picture("masks", mask_picture(config.mask, config.mask.grid(clip.frames, clip.size), context.rng("masks")))
-    tokens = schedule.batch * config.grid[0] * config.grid[1] * config.grid[2]
+    tokens, at_once = math.prod(config.grid), schedule.at_once(schedule.batch)
     limit = float("inf") if schedule.gradient_clip is None else schedule.gradient_clip
     with Loader(batches, total, context.workers(default_workers(device)), device) as loader:
         for step in context.steps(total, state):
             batch = loader[step].to(device)
-            shown = how.lay_out(normalise(batch.clips, config.view))
-            with how.autocast():
-                with target_time.measured():
-                    wanted = targets(shown).flatten(0, 3)[batch.hidden]
-                predicted = network(shown, batch.mask, batch.hidden)
-            loss = F.mse_loss(predicted.float(), wanted)
-
+            hidden, losses, seen = len(batch.hidden), [], []
             rate = learning_rate(schedule, step, epochs.steps)
             set_learning_rate(optim, rate)
             optim.zero_grad(set_to_none=True)
-            loss.backward()
+            for part in batch.split(at_once, tokens):  # whose losses, and so gradients, add up to those of the batch
+                shown = how.lay_out(normalise(part.clips, config.view))
+                with how.autocast():
+                    with target_time.measured():
+                        wanted = targets(shown).flatten(0, 3)[part.hidden]
+                    predicted = network(shown, part.mask, part.hidden)
+                loss = F.mse_loss(predicted.float(), wanted, reduction="sum") / (hidden * targets.width)
+                loss.backward()
+                losses.append(loss.detach())
+                seen.append(wanted)
             norm = clip_grad_norm_(network.parameters(), limit)
             optim.step()
-            monitor.after(step, loss, constant_loss(wanted), norm, len(batch.hidden) / tokens, rate)
+            share = hidden / (schedule.batch * tokens)
+            monitor.after(step, torch.stack(losses).sum(), constant_loss(torch.cat(seen)), norm, share, rate)
             if monitor.due(step):
                 pace.note(step + 1, schedule.batch, loader.waited)
                 context.note(step + 1, target_time_share=target_time.share())

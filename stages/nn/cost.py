@@ -41,13 +41,15 @@ def encoder_cost(encoder: Encoder, channels: int, clip: Clip) -> EncoderCost:
     return EncoderCost(counter.get_total_flops() / 2, activations / 2, sum(p.numel() for p in network.parameters()))
 
 
-def training_line(cost: EncoderCost, steps: int | None, epochs: int, batch: int, passes: float, bf16: bool) -> str:
+def training_line(
+    cost: EncoderCost, steps: int | None, epochs: int, batch: int, passes: float, bf16: bool, at_once: int | None = None
+) -> str:
     """One line for ``vidspec plan``.
 
-    steps: of the whole training, None while the number of videos is not known. passes: forward passes that one clip of the
+    at_once: clips of the batch in memory together, by default all. steps: of the whole training, None while the number of videos is not known. passes: forward passes that one clip of the
     batch costs in all, a backward pass counting as two. Weights, gradients, optimiser and slow copy take 20 bytes a parameter.
     """
-    memory = batch * cost.activation_bytes * (0.5 if bf16 else 1) + 20 * cost.parameters
+    memory = (at_once or batch) * cost.activation_bytes * (0.5 if bf16 else 1) + 20 * cost.parameters
     flops = batch * cost.forward_flops * passes
     a_step = f"{flops / 1e12:.3g} TFLOP a step, {memory / 1e9:.2g} GB of GPU memory"
     if steps is None:
@@ -74,7 +76,8 @@ def training_forecast(
     videos = train_videos(clips_folder) if clips_folder else expected.get("train")
     steps = None if videos is None else schedule.epochs * (videos // schedule.batch)
     cost = encoder_cost(encoder, view.channels, clip)
-    return training_line(cost, steps, schedule.epochs, schedule.batch * repeats, passes, precision != "fp32")
+    clips = schedule.batch * repeats
+    return training_line(cost, steps, schedule.epochs, clips, passes, precision != "fp32", schedule.at_once(clips))
 
 
 def train_videos(clips_folder: Path) -> int:

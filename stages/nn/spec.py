@@ -204,6 +204,10 @@ class Schedule(Strict):
     )
     final_share: float = neutral(0.0, ge=0, le=1, description="`cosine`: what lr falls to, as a share of it.")
 
+    def at_once(self, clips: int) -> int:
+        """How many of the ``clips`` of a batch are in memory together."""
+        return clips
+
 
 class TransformerSchedule(Schedule):
     """A schedule with what transformers are trained with besides; without effect unless it is asked for."""
@@ -215,6 +219,15 @@ class TransformerSchedule(Schedule):
         True,
         description="Whether weight decay applies to biases, norms and other vectors too; transformers leave them out.",
     )
+    micro_batch: int | None = neutral(
+        None,
+        ge=1,
+        description="Clips in memory at a time, over which gradients add up to those of the batch; by default all. "
+        "BatchNorm, which these transformers have not, would see no more than them.",
+    )
+
+    def at_once(self, clips: int) -> int:
+        return min(self.micro_batch or clips, clips)
 
 
 Precision = Annotated[

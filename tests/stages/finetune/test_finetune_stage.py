@@ -300,6 +300,19 @@ def test_maskfeats_whole_recipe_survives_kills_and_loader_processes(
     assert rates[3][0] == pytest.approx(1e-2) and rates[-1][0] < 2e-3
 
 
+def test_gradients_of_micro_batches_add_up_to_those_of_the_batch(
+    make_clips, make_context, token_start, tmp_path
+):
+    make_clips(VIDEOS)
+    recipe = MASKFEATS | {"drop_path": None, "dropout": 0.0}  # which draw at random, and so by parts
+    for name, size in (("whole", None), ("parts", 3)):  # 8 clips: 3, 3 and 2
+        schedule = MASKFEATS["schedule"].model_copy(update={"micro_batch": size})
+        train(make_context(out=name, init=token_start), **(recipe | {"schedule": schedule}))
+    whole, parts = (curves(tmp_path / name) for name in ("whole", "parts"))
+    losses = [[float(point["loss"]) for point in points] for points in (whole, parts)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
 @pytest.mark.parametrize("field", ["layer_decay", "drop_path", "label_smoothing", "head_scale", "mix", "augmentation"])
 def test_each_part_of_the_recipe_changes_what_is_learnt(make_clips, make_context, token_start, field):
     make_clips(VIDEOS)

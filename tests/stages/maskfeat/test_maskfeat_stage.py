@@ -126,6 +126,17 @@ def test_the_loss_is_the_error_of_hidden_tokens_alone(make_clips, make_context, 
         assert float(point["constant_loss"]) == pytest.approx(constant, rel=1e-4)
 
 
+def test_gradients_of_micro_batches_add_up_to_those_of_the_batch(make_clips, make_context, tmp_path):
+    make_clips(VIDEOS)
+    for name, size in (("whole", None), ("parts", 3)):  # 4 clips: 3 and 1
+        schedule = MaskFeatSchedule(epochs=3, batch=4, lr=1e-3, warmup_epochs=0, micro_batch=size)
+        train(make_context(out=name), schedule=schedule)
+    whole, parts = (curves(tmp_path / name) for name in ("whole", "parts"))
+    for one, other in zip(whole, parts, strict=True):
+        for name in ("loss", "constant_loss", "gradient_norm", "masked"):
+            assert float(one[name]) == pytest.approx(float(other[name]), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

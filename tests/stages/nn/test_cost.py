@@ -40,6 +40,7 @@ def test_the_line_by_hand():
     assert line == "3,600 steps, 40 TFLOP a step, 7 GB of GPU memory, 1 GPU-hours at an assumed 40 TFLOP/s"
     assert "9 epochs in batches of 10" in training_line(cost, None, 9, 10, 4, True)
     assert "12 GB" in training_line(cost, 1, 1, 10, 4, bf16=False)
+    assert "5 GB" in training_line(cost, 1, 1, 10, 4, bf16=False, at_once=3)
 
 
 def test_videos_that_are_there_count_before_those_expected(tmp_path):
