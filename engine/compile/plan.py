@@ -225,6 +225,7 @@ class Plan:
             title=study.title or study.name,
             paper=study.paper,
             tables=study.tables,
+            order=tuple(study.tables),
             deviations=study.deviations,
             seeds=study.seeds,
             cells=tuple(Cell(protocol=label, model=ref, stage=source.stage) for (label, ref), source in cells.items()),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import Field
+
 from engine.spec.component import ModelRef, Name, StageConfig, Strict
 from engine.spec.study import Paper
 from engine.spec.table import Table
@@ -27,6 +31,12 @@ class Config(StageConfig):
     title: str
     paper: Paper | None = None
     tables: dict[Name, Table]
+    order: tuple[Name, ...] = Field(default=(), description="Of the tables, as the spec has it; files sort their keys.")
     deviations: tuple[str, ...] = ()
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
+
+    @property
+    def ordered(self) -> Mapping[Name, Table]:
+        """The tables in the spec's order."""
+        return {name: self.tables[name] for name in self.order or self.tables}

@@ -16,7 +16,7 @@ def built_tables(config: Config, read: Read, failed: Iterable[str] = ()) -> list
     failed = set(failed)
     return [
         build(name, table, collect(table, config.cells, read, failed))
-        for name, table in config.tables.items()
+        for name, table in config.ordered.items()
     ]
 
 
@@ -30,5 +30,5 @@ def comparisons(config: Config, reads: Mapping[str, Read]) -> list[Layout]:
     """Each table for several experiments side by side; the first is what the others are compared to."""
     return [
         compare(name, table, {label: collect(table, config.cells, read) for label, read in reads.items()})
-        for name, table in config.tables.items()
+        for name, table in config.ordered.items()
     ]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.nn.foreign import load_foreign, torchvision_file
-from stages.nn.spec import Encoder, Mvit, MvitV2, Narrow, Torchvision, TsmResnet
+from stages.nn.spec import Encoder, Mvit, MvitV2, Narrow, SmallMvit, Torchvision, TsmResnet
 
 if TYPE_CHECKING:
     from stages.nn.mvit import MViT
@@ -105,10 +105,22 @@ def _mvit(spec: Mvit, channels: int) -> TokenEncoder:
 
     # Stochastic depth as torchvision has it; MaskFeat's trainings set their own.
     body = MViT(layout_of(spec), spec.pool, drop_path=0.2 if isinstance(spec, MvitV2) else 0.0)
+    if isinstance(spec, SmallMvit):
+        _draw_for_width(body)
     use_fast_kernels(body)
     if channels != 3:
         _exchange_first_convolution(body, channels)
     return TokenEncoder(body)
+
+
+def _draw_for_width(body: MViT) -> None:
+    """Linear weights as large for each layer as torchvision's 0.02 is for 768 channels.
+
+    At 0.02 itself the blocks of a narrow network add next to nothing to their input, and nothing is learnt for a
+    thousand steps.
+    """
+    for layer in (module for module in body.blocks.modules() if isinstance(module, nn.Linear)):
+        nn.init.trunc_normal_(layer.weight, std=0.02 * (768 / layer.in_features) ** 0.5)
 
 
 def _load_mvit(path: Path, encoder: VideoEncoder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -78,8 +79,13 @@ def draw_sprite(rng: np.random.Generator) -> Sprite:
     )
 
 
-def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A random texture float32 [size, size, 3] in [0, 1] whose edges fit each other, of moderate contrast."""
+def draw_background(
+    rng: np.random.Generator, size: int, backdrop: Literal["textured", "plain"] = "textured"
+) -> np.ndarray:
+    """A random texture float32 [size, size, 3] in [0, 1] whose edges fit each other, of moderate contrast.
+
+    plain: its mean colour everywhere; what is drawn from ``rng`` is the same.
+    """
     kind = str(rng.choice(BACKGROUNDS))
     if kind in ("clouds", "patches"):
         field = _clouds(rng, size)
@@ -93,7 +99,10 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     low = _rgb(rng.random(), rng.uniform(0.1, 0.6), rng.uniform(0.15, 0.6))
     high = _rgb(rng.random(), rng.uniform(0.1, 0.6), rng.uniform(0.35, 0.85))
     share = (0.5 + 0.5 * field)[..., None]
-    return np.clip(low * (1 - share) + high * share + tint * rng.normal(size=3), 0, 1).astype(np.float32)
+    texture = np.clip(low * (1 - share) + high * share + tint * rng.normal(size=3), 0, 1).astype(np.float32)
+    if backdrop == "plain":
+        texture[:] = texture.mean((0, 1))
+    return texture
 
 
 def _clouds(rng: np.random.Generator, size: int) -> np.ndarray:

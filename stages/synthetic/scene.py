@@ -57,7 +57,7 @@ def draw_scene(recipe: Recipe, split: str, index: int) -> Scene:
         motion=motion,
         manner=manner,
         pose=MOTIONS[motion](np.arange(recipe.frames) / recipe.frames, manner),
-        background=draw_background(looks, recipe.size),
+        background=draw_background(looks, recipe.size, recipe.backdrop),
         sprites=tuple(draw_sprite(looks) for _ in range(count)),
         places=spread_places(rng, count),
         radii=rng.uniform(0.105, 0.15, count) * min(1.0, (3 / count) ** 0.5),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from engine.spec.component import StageConfig, Strict
+from engine.spec.component import StageConfig, Strict, neutral
 from stages.video.spec import VideoData
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class Recipe(Strict):
     sprites: int = Field(default=3, ge=1, le=6, description="Sprites in a video; they move alike.")
     period: float = Field(default=9.0, ge=4, description="Mean length of a cycle of motion, in frames.")
     jitter: float = Field(default=0.01, ge=0, le=0.1, description="Standard deviation of the camera's shake.")
+    backdrop: Literal["textured", "plain"] = neutral(
+        "textured", description="What is behind the sprites; plain: one colour, so that all there is to see is sprites."
+    )
     noise: float = Field(default=4.0, ge=0, le=64, description="Standard deviation of sensor noise, in levels of 255.")
     appearances: int | None = Field(
         default=None,

@@ -47,7 +47,7 @@ def draw_film(recipe: UntrimmedRecipe, split: str, index: int) -> Film:
         motion=motion,
         manner=manner,
         pose=perform(pieces, manner, recipe, rng),
-        background=draw_background(looks, recipe.size),
+        background=draw_background(looks, recipe.size, recipe.backdrop),
         sprites=tuple(draw_sprite(looks) for _ in range(count)),
         places=spread_places(rng, count),
         radii=rng.uniform(0.105, 0.15, count) * min(1.0, (3 / count) ** 0.5),

@@ -9,7 +9,7 @@ from engine.errors import UserError
 from engine.report.collect import Revision, Workspace, collect
 from engine.report.spec import Cell, Config
 from engine.report.stage import published, run
-from engine.report.views import comparisons, layouts
+from engine.report.views import built_tables, comparisons, layouts
 from engine.run.checkpoint import Checkpoints
 from engine.run.context import Context
 from engine.run.local import Local
@@ -118,6 +118,8 @@ def test_views_of_a_whole_study(study, table):
     assert any("study.retrieval.base failed" in note for note in found[0].notes)
     side = comparisons(config, {"here": read, "there": read})
     assert side[0].groups[0][1] == ("here", "there", "Δ to here")
+    turned = config.model_copy(update={"order": ("t2", "t1")})
+    assert [built.name for built in built_tables(turned, read)] == ["t2", "t1"]
 
 
 def test_the_stage_writes_every_format_the_same_each_time(study, table, tmp_path):

@@ -113,3 +113,12 @@ def test_eps_of_batch_norm_can_be_chosen(kind):
         if isinstance(m, torch.nn.BatchNorm3d)
     ]
     assert norms and {m.eps for m in norms} == {1e-4}
+
+
+@pytest.mark.parametrize("width", [16, 64])
+def test_the_small_transformers_weights_are_as_large_as_its_width_asks_for(width):
+    body = build_encoder(SmallMvit(kind="mvit_small", width=width), 3, seed=0).body
+    layers = [module for module in body.blocks.modules() if isinstance(module, torch.nn.Linear)]
+    for layer in layers:
+        assert layer.weight.std().item() * layer.in_features**0.5 == pytest.approx(0.02 * 768**0.5, rel=0.15)
+    assert len(layers) == 5 * 4 + 2  # queries with keys and values, projection, two of the MLP; two changes of width

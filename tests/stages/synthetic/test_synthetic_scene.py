@@ -65,6 +65,14 @@ def test_shared_appearances():
     assert not {s.background.tobytes() for s in scenes} & {s.background.tobytes() for s in tests}
 
 
+def test_a_plain_backdrop_changes_nothing_else():
+    textured, plain = (draw_scene(recipe(backdrop=kind), "train", 5) for kind in ("textured", "plain"))
+    assert np.ptp(textured.background, axis=(0, 1)).max() > 0.1 and not np.ptp(plain.background, axis=(0, 1)).any()
+    assert plain.background[0, 0] == pytest.approx(textured.background.mean((0, 1)), abs=1e-5)
+    assert np.array_equal(plain.places, textured.places) and np.array_equal(plain.pose.x, textured.pose.x)
+    assert [s.frequency for s in plain.sprites] == [s.frequency for s in textured.sprites]
+
+
 @pytest.mark.parametrize("place", [0, 2])
 def test_each_place_is_uniform_on_the_torus(place):
     places = np.array([spread_places(np.random.default_rng(i), 3)[place] for i in range(4000)])
