@@ -102,7 +102,7 @@ def record_cache_hits(root: Path, done: Done) -> None:
         if stage.name in ran or found.status != "cached":
             continue
         metrics = json.loads((root / stage.output.metrics.path).read_text(encoding="utf-8"))
-        artifacts = published(root / stage.output.path) if stage.kind == "report" else []
+        artifacts = published(root / stage.output.path) if stage.kind == "report" else {}
         record_cached(home(), stage.content, metrics, done.process, artifacts, common)
 
 

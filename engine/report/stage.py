@@ -33,17 +33,18 @@ def run(config: Config, context: Context) -> dict[str, Any]:
         _write(context.out / f"{laid.name}.tex", latex(laid))
         _write(context.out / f"{laid.name}.json", json_table(laid))
         context.picture(laid.name, plot_lines(built) if built.table.lines else plot(built))
-    for path in published(context.out):
-        context.record.artifact(path, parent=True)
+    for name, path in published(context.out).items():
+        context.record.artifact(path, name, parent=True)
     return {
         "tables": {built.name: means(built) for built in tables},
         "claims": {built.name: {str(v.claim): v.status for v in built.verdicts} for built in tables},
     }
 
 
-def published(out: Path) -> list[Path]:
-    """The files of a finished report, as they are shown at the parent run."""
-    return sorted(path for path in out.iterdir() if path.suffix in (".md", ".html", ".csv", ".tex", ".json"))
+def published(out: Path) -> dict[str, Path]:
+    """Name below ``out`` -> file of a finished report, as they are shown at the parent run."""
+    kinds = (".md", ".html", ".csv", ".tex", ".json", ".png")
+    return {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.suffix in kinds}
 
 
 def report(config: Config, layouts: list[Layout]) -> str:

@@ -6,7 +6,7 @@ import time
 import uuid
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping
 
 from engine.track.facts import facts
 from engine.track.record import Record
@@ -18,14 +18,14 @@ def record_cached(
     stage_file: Mapping[str, Any],
     metrics: Mapping[str, Any],
     repro: Repro | None = None,
-    artifacts: Sequence[Path] = (),
+    artifacts: Mapping[str, Path] | None = None,
     common: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a finished record, marked as cached, of a stage whose results did not have to be computed.
 
     stage_file: content of the stage file. metrics: content of its metrics.json. repro: the command that found it
     cached, where that is not above this process (``repro_process(pid)`` of the ``dvc`` that was started).
-    artifacts: files to show, at the parent run too (a report's tables). common: ``facts()``, to collect them once for
+    artifacts: name -> file to show, at the parent run too (a report's tables). common: ``facts()``, to collect them once for
     many stages. Returns the record's folder.
     """
     header = {**(common or facts())}
@@ -41,7 +41,7 @@ def record_cached(
     }
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{header['stage']}-{uuid.uuid4().hex[:6]}"
     record = Record(home / ".vidspec" / "runs" / name, header)
-    for path in artifacts:
-        record.artifact(path, parent=True)
+    for name, path in (artifacts or {}).items():
+        record.artifact(path, name, parent=True)
     record.end("finished", metrics)
     return home / ".vidspec" / "runs" / name

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from engine.run.context import Context
 from stages.maskfeat.spec import Config, pretraining
 from stages.nn.encoders import TokenEncoder, build_encoder
-from stages.nn.mvit import transfer
+from stages.nn.mvit import set_drop_path, transfer
 from stages.nn.spec import untrained
 from stages.nn.start import new_encoder
 from stages.nn.weights import load_encoder
@@ -44,12 +44,14 @@ class Predictor(nn.Module):
 
 
 def starting_encoder(config: Config, context: Context) -> TokenEncoder:
-    """The encoder in its form for this training: new, or with the weights of the input ``init``."""
+    """The encoder in its form for this training: new, or with the weights of the input ``init``; no block is skipped."""
     spec = pretraining(config.encoder)
-    if "init" not in context.inputs:
-        return new_encoder(spec, config.view.channels, context)
-    encoder = build_encoder(untrained(spec), config.view.channels, context.seed_for("init", "encoder"))
-    transfer(load_encoder(context.input("init"))[0].body, encoder.body)
+    if "init" in context.inputs:
+        encoder = build_encoder(untrained(spec), config.view.channels, context.seed_for("init", "encoder"))
+        transfer(load_encoder(context.input("init"))[0].body, encoder.body)
+    else:
+        encoder = new_encoder(spec, config.view.channels, context)
+    set_drop_path(encoder.body, 0.0)
     return encoder
 
 

@@ -94,6 +94,21 @@ class MaskFeat(Trained, Prediction):
         side = pretraining(encoder).token_side
         if message := self.target.refuses(side):
             problems.append(Problem(path=("target",), message=message))
+        window = getattr(self.target, "gaussian_window", None)
+        if window and study.clip.size % window:
+            message = f"gaussian_window of {window} does not tile clips of {study.clip.size} pixels"
+            problems.append(Problem(path=("target", "gaussian_window"), message=message))
+        if getattr(encoder, "pool", "mean") == "class_token":
+            message = (
+                f"maskfeat trains no class token, which {encoder.kind} would hand on as what it says of a clip: set "
+                "encoder.pool to mean"
+            )
+            problems.append(Problem(path=where, message=message))
+        if self.schedule.warmup_epochs >= self.schedule.epochs:
+            message = (
+                f"the learning rate would rise for all of the {self.schedule.epochs} epochs: set warmup_epochs below that"
+            )
+            problems.append(Problem(path=("schedule",), message=message))
         if message := self.mask.refuses(study.clip.frames, study.clip.size, side):
             problems.append(Problem(path=("mask",), message=message))
         if self.area[0] > self.area[1]:

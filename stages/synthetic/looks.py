@@ -10,6 +10,8 @@ import numpy as np
 
 PATTERNS = ("stripes", "checks", "dots", "halves")
 BACKGROUNDS = ("clouds", "patches", "grating", "weave")
+GREY = 0.45
+"""About the mean of pictures, which networks see as 0."""
 CORNERS = (0, 3, 4, 5, 6)
 """Corners of a shape; 0 is a disc."""
 
@@ -84,7 +86,7 @@ def draw_background(
 ) -> np.ndarray:
     """A random texture float32 [size, size, 3] in [0, 1] whose edges fit each other, of moderate contrast.
 
-    plain: its mean colour everywhere; what is drawn from ``rng`` is the same.
+    plain: the same grey in every video; what is drawn from ``rng`` is the same.
     """
     kind = str(rng.choice(BACKGROUNDS))
     if kind in ("clouds", "patches"):
@@ -101,7 +103,7 @@ def draw_background(
     share = (0.5 + 0.5 * field)[..., None]
     texture = np.clip(low * (1 - share) + high * share + tint * rng.normal(size=3), 0, 1).astype(np.float32)
     if backdrop == "plain":
-        texture[:] = texture.mean((0, 1))
+        texture[:] = GREY
     return texture
 
 

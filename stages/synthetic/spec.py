@@ -48,7 +48,7 @@ class Recipe(Strict):
     period: float = Field(default=9.0, ge=4, description="Mean length of a cycle of motion, in frames.")
     jitter: float = Field(default=0.01, ge=0, le=0.1, description="Standard deviation of the camera's shake.")
     backdrop: Literal["textured", "plain"] = neutral(
-        "textured", description="What is behind the sprites; plain: one colour, so that all there is to see is sprites."
+        "textured", description="What is behind the sprites; plain: one grey, so that all there is to see is sprites."
     )
     noise: float = Field(default=4.0, ge=0, le=64, description="Standard deviation of sensor noise, in levels of 255.")
     appearances: int | None = Field(

@@ -72,7 +72,7 @@ def test_follows_records_and_ends_by_itself(home, new_record, client):
         return runs[0].data.metrics.get("x") if runs else None
 
     def until(condition):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not condition():
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.1)

@@ -262,7 +262,7 @@ def test_cached_results_have_their_run(home, runs, client, tmp_path, monkeypatch
         "code": {},
     }
     folder = record_cached(
-        home, content, {"claims": {"t": {"a > b": "undecided"}}}, OTHER, [tmp_path / "report.md"]
+        home, content, {"claims": {"t": {"a > b": "undecided"}}}, OTHER, {"report.md": tmp_path / "report.md"}
     )
     assert folder.parent == home / ".vidspec" / "runs"
     run = runs()["report"]

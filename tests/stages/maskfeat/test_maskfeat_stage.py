@@ -209,6 +209,12 @@ def test_it_starts_from_another_model(make_clips, make_context, tmp_path):
             assert torch.allclose(other[name], tensor, atol=1e-6), name
 
 
+def test_no_block_is_skipped_in_pre_training(make_context):
+    wide = config(encoder=MvitV2(kind="mvit_v2_s", pool="mean"))
+    blocks = starting_encoder(wide, make_context()).body.blocks
+    assert [block.stochastic_depth.p for block in blocks] == [0.0] * 16
+
+
 def test_a_teachers_features_are_a_target(make_clips, make_context, tmp_path):
     make_clips(VIDEOS)
     narrow = Narrow(kind="narrow", width=4)
