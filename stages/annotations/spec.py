@@ -144,6 +144,9 @@ class Config(StageConfig):
 class Untrimmed(Listed):
     """Untrimmed videos on this machine; their files may lie anywhere below the root."""
 
+    def has_times(self) -> bool:
+        return True
+
     def listing(self, plan: Plan) -> Source:
         fields = {name: getattr(self, name) for name in self.layout_class().model_fields}
         config = Config(

@@ -26,10 +26,19 @@ class Row:
     checked: Checked
 
 
-def usable_rows(listing: Listing, found: Mapping[str, Checked], fps: float | None = None) -> list[Row]:
-    """The videos with at least one frame, sorted by path. fps: frames a second where the videos do not say it."""
+def usable_rows(
+    listing: Listing, found: Mapping[str, Checked], fps: float | None = None, timed: bool = False
+) -> list[Row]:
+    """The videos with at least one frame, sorted by path. fps: frames a second where the videos do not say it.
+
+    timed: those whose end is damaged are left out too.
+    """
     targets = {name: i for i, name in enumerate(listing.classes)}
-    usable = [(v, found[v.digest]) for v in sorted(listing.videos) if found[v.digest].usable]
+    usable = [
+        (v, found[v.digest])
+        for v in sorted(listing.videos)
+        if found[v.digest].usable and not (timed and found[v.digest].status == "partial")
+    ]
     return [Row(v, targets[v.label], _timed(checked, fps) if fps else checked) for v, checked in usable]
 
 

@@ -24,6 +24,11 @@ class Config(StageConfig):
     pack: Pack
     broken_limit: float
     fps: float | None = neutral(None, gt=0, description="Frames a second of videos that do not say it: folders of pictures.")
+    timed: bool = neutral(
+        False,
+        description="Whether what is annotated stands at times: then videos whose end is damaged are left out, as "
+        "times of the rest would be stretched, and videos whose frames come irregularly are reported.",
+    )
 
     def forecast(self, inputs: Mapping[str, Path], local: Local, expected: Mapping[str, int]) -> str | None:
         """Disk that packed frames will take, from the headers of some videos; known once the data set is listed."""

@@ -38,8 +38,10 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     packing = choose_packing(config.pack, raw_bytes)
     found = _check_and_pack(listing, root, packing, raw_bytes, context)
 
-    rows = usable_rows(listing, found, config.fps)
+    rows = usable_rows(listing, found, config.fps, config.timed)
     troubles = [Trouble(v.path, found[v.digest].problem) for v in listing.videos if found[v.digest].problem]
+    if config.timed:
+        troubles += _irregular(listing, found, context)
     write_classes(context.out, listing.classes)
     write_problems(context.out, troubles)
     _judge(listing, found, troubles, config, context)
@@ -106,7 +108,24 @@ def _check_and_pack(
     return found
 
 
+DRIFT = 0.5
+"""Seconds that a frame may be from where an even pace has it: about a snippet of a video of a minute."""
 _MORE = "free space or set VIDSPEC_STORE, and run again."
+
+
+def _irregular(listing: Listing, found: dict[str, Checked], context: Context) -> list[Trouble]:
+    """Videos in which frames are far from where an even pace would have them; warns of them."""
+    far = [v for v in listing.videos if found[v.digest].drift > DRIFT]
+    if far:
+        context.warn(
+            f"in {len(far)} videos frames come irregularly, up to {max(found[v.digest].drift for v in far):.1f} s from "
+            "where an even pace has them, and times found in them are off by as much: convert them to a constant frame "
+            "rate (problems.csv)"
+        )
+    return [
+        Trouble(v.path, f"frames are up to {found[v.digest].drift:.1f} s from where an even pace has them")
+        for v in far
+    ]
 
 
 def _judge(
@@ -114,8 +133,13 @@ def _judge(
 ) -> None:
     """Warn about what is wrong; raises UserError when too many videos are unreadable, or all are."""
     broken = [Trouble(v.path, found[v.digest].problem) for v in listing.videos if not found[v.digest].usable]
-    partial = len(troubles) - len(broken)
-    if partial:
+    partial = sum(found[v.digest].status == "partial" for v in listing.videos)
+    if partial and config.timed:
+        context.warn(
+            f"{partial} videos are damaged and left out: in the frames before the damage annotated times would be "
+            "stretched (problems.csv)"
+        )
+    elif partial:
         context.warn(f"{partial} videos are damaged; the frames before the damage are used (problems.csv)")
     if broken:
         context.warn(

@@ -13,7 +13,7 @@ from stages.video.decode import SeekPoints
 from stages.video.index import Checked
 from stages.video.shards import publish_parquet
 
-VERSION = 1
+VERSION = 2
 """Raised when the same file would be judged differently by newer code."""
 
 
@@ -76,7 +76,7 @@ def _schema() -> object:
     return pa.schema(
         [
             ("digest", text), ("status", text), ("problem", text), ("width", whole), ("height", whole), ("rotate", whole),
-            ("frames", whole), ("fps", real), ("first", real), ("last", real), ("duration", real), ("audio", text),
+            ("frames", whole), ("fps", real), ("first", real), ("last", real), ("duration", real), ("drift", real), ("audio", text),
             ("seek_frames", list_), ("seek_times", list_), ("seek_drops", list_), ("seek_marks", list_),
         ]
     )  # fmt: skip

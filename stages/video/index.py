@@ -43,7 +43,8 @@ class Checked:
 
     status: ``ok``; ``partial`` (``frames`` frames decode, then comes the first error); ``no_video``; ``no_frames``;
     ``error`` (cannot be opened). problem: what is wrong, or "". width, height: stored size of the first frame, before
-    rotation; rotate: clockwise degrees. fps and duration [s] as the container states them, first and last: time stamps [s].
+    rotation; rotate: clockwise degrees. fps and duration [s] as the container states them, first and last: time stamps [s]. drift: how far a frame is from
+    where it would be if all followed one another evenly from first to last [s]: about 0 unless the frame rate varies.
     """
 
     status: str = "ok"
@@ -56,6 +57,7 @@ class Checked:
     first: float | None = None
     last: float | None = None
     duration: float = 0.0
+    drift: float = 0.0
     audio: str = ""
     points: SeekPoints = field(default_factory=SeekPoints.none)
 
@@ -118,7 +120,7 @@ def _decode_all(
         found.fps, found.duration = frame_rate(stream), duration(container, stream)
         found.audio = audio_text(container)
         trace.on = stated_frames(container, stream) >= trace.at_least
-        problem = None
+        problem, times = None, []
         try:
             for packet in container.demux(stream):
                 stamp = packet.pts if packet.pts is not None else packet.dts
@@ -133,6 +135,7 @@ def _decode_all(
                     if frame.is_corrupt:
                         problem = problem or f"frame {found.frames} is damaged"
                     found.last = frame.time
+                    times.append(frame.time)
                     if each is not None:
                         each(found, frame)
                     if trace.on:
@@ -141,8 +144,17 @@ def _decode_all(
                     found.frames += 1
         except (av.error.FFmpegError, EOFError, ValueError, MemoryError) as error:
             problem = f"damaged after frame {found.frames}: {getattr(error, 'strerror', None) or error}"
+        found.drift = _drift(times)
         problem = cut_off(path, stream) or problem
     _judge(found, problem, "has a video stream, but no frame can be decoded")
+
+
+def _drift(times: list[float | None]) -> float:
+    """Greatest distance of a time stamp from an even pace between the first and the last [s]; 0 where one is missing."""
+    if len(times) < 3 or None in times:
+        return 0.0
+    stamps = np.sort(np.array(times, np.float64))
+    return float(np.abs(stamps - np.linspace(stamps[0], stamps[-1], len(stamps))).max())
 
 
 def _read_all(path: Path, found: Checked, each: Callable[[Checked, VideoFrame], None] | None) -> None:

@@ -73,11 +73,19 @@ class VideoData(Data):
         """Frames a second, where the videos do not say it themselves."""
         return None
 
+    def has_times(self) -> bool:
+        """Whether what is annotated stands at times within the videos."""
+        return False
+
     def plan(self, plan: Plan) -> Source:
         from stages.clips.spec import Config
 
         listing = self.listing(plan)
         config = Config(
-            dataset=self.root_name(), pack=self.pack, broken_limit=self.broken_limit, fps=self.frame_rate()
+            dataset=self.root_name(),
+            pack=self.pack,
+            broken_limit=self.broken_limit,
+            fps=self.frame_rate(),
+            timed=self.has_times(),
         )
         return plan.add("clips", "clips", config, {"listing": listing})

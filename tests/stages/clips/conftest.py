@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,20 @@ def pictures(frames: int, width: int, height: int, seed: int) -> np.ndarray:
     return coarse.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
 
 
-def write(path: Path, frames: int = 10, width: int = 48, height: int = 32, seed: int = 0) -> Path:
+def write(
+    path: Path, frames: int = 10, width: int = 48, height: int = 32, seed: int = 0, times: list[int] | None = None
+) -> Path:
+    """times: of the frames, in tenths of a second."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
-        for picture in pictures(frames, width, height, seed):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for number, picture in enumerate(pictures(frames, width, height, seed)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            if times:
+                frame.pts, frame.time_base = times[number], Fraction(1, 10)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
 
@@ -98,7 +105,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_clips_of(tmp_path: Path) -> Callable[..., Result]:
-    """List a root and run the stage; ``pack`` and ``broken_limit`` as in a spec."""
+    """List a root and run the stage; ``pack``, ``broken_limit`` and the rest as in its configuration."""
 
     def make(
         root: Path,
@@ -108,6 +115,7 @@ def make_clips_of(tmp_path: Path) -> Callable[..., Result]:
         pack: dict[str, Any] | None = None,
         broken_limit: float = 0.05,
         relist: bool = True,
+        **more: Any,
     ) -> Result:
         listing, folder = tmp_path / "listing", tmp_path / out
         if relist:
@@ -116,7 +124,7 @@ def make_clips_of(tmp_path: Path) -> Callable[..., Result]:
         local = Local(datasets={"mine": str(root)}, store=str(tmp_path / store), workers=workers)
         record = KeptRecord()
         context = Context("demo.clips", 0, {"listing": listing}, folder, local, record, Checkpoints(None))
-        config = {"dataset": "mine", "pack": {"kind": "auto", **(pack or {})}, "broken_limit": broken_limit}
+        config = {"dataset": "mine", "pack": {"kind": "auto", **(pack or {})}, "broken_limit": broken_limit, **more}
         metrics = stage.run(Config.model_validate(config), context)
         with open(folder / "problems.csv", newline="", encoding="utf-8") as file:
             problems = {row["path"]: row["problem"] for row in csv.DictReader(file)}

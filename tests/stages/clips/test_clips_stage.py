@@ -212,3 +212,25 @@ def test_groups_are_numbers(root, make_clips_of, write_video):
     groups = dict(zip(clips.paths, clips.groups.tolist()))
     assert groups["run/a1.mp4"] == groups["walk/a1.mp4"]
     assert len(set(groups.values())) == 4
+
+
+def test_where_times_matter_damaged_videos_are_left_out(root, make_clips_of, write_video):
+    """The frames before the damage are not all that annotated times are about."""
+    whole = write_video(root / "run" / "a3.mkv", frames=40).read_bytes()
+    (root / "run" / "a3.mkv").write_bytes(whole[: len(whole) // 2])
+    used = make_clips_of(root, out="used")
+    assert "run/a3.mkv" in used.clips.paths and used.metrics["partial"] == 1
+    result = make_clips_of(root, timed=True)
+    assert "run/a3.mkv" not in result.clips.paths and len(result.clips) == 4
+    assert "frames decode" in result.problems["run/a3.mkv"]
+    assert any("1 videos are damaged and left out" in message for message in result.messages)
+
+
+def test_frames_that_come_irregularly_are_reported(root, make_clips_of, write_video):
+    """Ten frames in a second, then one each second: at an even pace over 11 s frame 10 would stand at 5.5 s, not at 1."""
+    write_video(root / "run" / "a3.mp4", frames=21, times=[*range(10), *range(10, 120, 10)])
+    assert make_clips_of(root, out="quiet").problems == {}
+    result = make_clips_of(root, timed=True)
+    assert result.problems == {"run/a3.mp4": "frames are up to 4.5 s from where an even pace has them"}
+    assert any("in 1 videos frames come irregularly, up to 4.5 s" in message for message in result.messages)
+    assert len(result.clips) == 5

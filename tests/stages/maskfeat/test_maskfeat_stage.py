@@ -15,13 +15,13 @@ from engine.errors import UserError
 from engine.run.checkpoint import Checkpoints
 from engine.run.local import Local
 from stages.maskfeat import gallery, stage
-from stages.maskfeat.network import Predictor
+from stages.maskfeat.network import Predictor, starting_encoder
 from stages.maskfeat.spec import Config, MaskFeatSchedule, pretraining
 from stages.maskfeat.stage import run
 from stages.maskfeat.target_spec import CubeMask, FeatureTarget, FrameMask, HogTarget, PixelTarget, TubeMask
 from stages.maskfeat.targets import Targets, mask_on_grid
 from stages.nn.encoders import build_encoder
-from stages.nn.spec import Card, Narrow, SmallMvit
+from stages.nn.spec import Card, MvitV2, Narrow, SmallMvit
 from stages.nn.weights import load_encoder, save_encoder
 from stages.video.spec import Clip, Rgb
 from stages.video.transforms import normalise
