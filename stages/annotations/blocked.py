@@ -8,16 +8,16 @@ from pathlib import Path
 from engine.errors import UserError
 from stages.annotations.raw import Read
 from stages.listing.files import lines, read_text
-from stages.tal.results_json import video_id
+from stages.tal.results_json import id_of_name
 from stages.video.listing import Trouble
 
 
 def without_blocked(read: Read, root: Path, file: str | None, names: tuple[str, ...]) -> None:
-    """Leave out videos that ``file`` or ``names`` name, with or without ``v_``; says how many."""
-    blocked = {video_id(name) for name in (*names, *(_names(root / file) if file else ()))}
-    gone = [video for video in read.videos if video_id(video.name) in blocked]
+    """Leave out videos that ``file`` or ``names`` name, as the annotations do, with or without ``v_``; says how many."""
+    blocked = {id_of_name(name) for name in (*names, *(_names(root / file) if file else ()))}
+    gone = [video for video in read.videos if id_of_name(video.name) in blocked]
     if blocked:
-        read.videos = [video for video in read.videos if video_id(video.name) not in blocked]
+        read.videos = [video for video in read.videos if id_of_name(video.name) not in blocked]
         read.troubles += [Trouble(video.name, "blocked: left out as asked") for video in gone]
         read.notes.append(f"{len(gone)} of {len(blocked)} blocked names are annotated videos, which are left out")
 

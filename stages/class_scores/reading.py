@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from stages.tal.results_json import video_id
+from stages.tal.results_json import id_of_name
 
 FILE = "scores.safetensors"
 SHOWN = 5
 
 
 def read_score_file(path: Path, classes: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Video id (see ``video_id``) -> scores [classes], in the order of ``classes``.
+    """Video id (see ``id_of_name``) -> scores [classes], in the order of ``classes``.
 
-    Classes of the file that are not asked for are left out. Raises UserError when the file is not of this form, or
-    lacks a class.
+    Classes of the file that are not asked for are left out. Raises UserError when the file is not of this form,
+    lacks a class, or has negative scores.
     """
     content = _load(path)
     names = content["class"]
@@ -38,7 +38,12 @@ def read_score_file(path: Path, classes: Sequence[str]) -> dict[str, NDArray[np.
             raise UserError(
                 f"{path}: results[{name!r}] must be {len(names)} finite numbers, one for each class"
             )
-        found[video_id(name)] = np.array(values, np.float64)[order]
+        if min(values, default=0) < 0:
+            raise UserError(
+                f"{path}: results[{name!r}] has the score {min(values):g}, and scores must not be negative, since those "
+                "of proposals are multiplied by them. If these are logits or log-probabilities, apply a softmax first"
+            )
+        found[id_of_name(name)] = np.array(values, np.float64)[order]
     return found
 
 

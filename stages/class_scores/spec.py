@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ScoreFile(Strict):
-    """A JSON file: `class`, a list of names, and `results`, by video a list of scores in this order."""
+    """A JSON file: `class`, a list of names, and `results`, by video a list of scores in this order, none negative."""
 
     root: Name = Field(description="Its folder is `datasets.<root>` in local.yaml or VIDSPEC_ROOT_<ROOT>.")
     file: str = Field(description="The file, relative to that folder.")

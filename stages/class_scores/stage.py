@@ -9,17 +9,21 @@ from engine.run.context import Context
 from stages.class_scores.reading import SHOWN, read_score_file, write_scores
 from stages.class_scores.spec import Config
 from stages.tal.annotations import Annotations
-from stages.tal.results_json import video_id
+from stages.tal.results_json import ids_of_paths
 from stages.video.listing import read_listing
 
 
 def run(config: Config, context: Context) -> dict[str, Any]:
-    """Write the scores of the test videos, by id. Raises UserError for absent ones if ``missing`` is fail."""
+    """Write the scores of the test videos, by id.
+
+    Raises UserError for absent ones if ``missing`` is fail, and for two videos of one id.
+    """
     annotations = Annotations.open(context.input("annotations"))
     path = context.local.root(config.scores.root) / config.scores.file
     scores = read_score_file(path, annotations.classes)
     listing = read_listing(context.input("annotations"))
-    test = {video_id(video.path): video.path for video in listing.videos if video.split == "test"}
+    paths = [video.path for video in listing.videos if video.split == "test"]
+    test = {name: paths[number] for name, number in ids_of_paths(paths).items()}
     missing = sorted(test[name] for name in test.keys() - scores.keys())
     if missing:
         some = ", ".join(missing[:SHOWN])

@@ -11,7 +11,7 @@ from stages.tal.annotations import Annotations
 from stages.tal.fusion import detections
 from stages.tal.head_spec import Inference
 from stages.tal.proposals import Proposals
-from stages.tal.results_json import video_id
+from stages.tal.results_json import id_of_path
 from stages.tal.segments import Segments
 
 
@@ -26,7 +26,7 @@ def true_scores(annotations: Annotations, videos: Sequence[str]) -> NDArray[np.f
 def given_scores(scores: Mapping[str, NDArray], videos: Sequence[str], classes: int) -> NDArray[np.float64]:
     """Scores of a file, by id of the video: [videos, classes], 0 for a video that it does not have."""
     nothing = np.zeros(classes)
-    return np.stack([np.asarray(scores.get(video_id(video), nothing), np.float64) for video in videos])
+    return np.stack([np.asarray(scores.get(id_of_path(video), nothing), np.float64) for video in videos])
 
 
 def detections_of(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.errors import UserError
 from stages.published_features.spec import Container
-from stages.tal.results_json import video_id
+from stages.tal.results_json import id_of_name, id_of_path
 from stages.video.listing import digest
 
 
@@ -53,10 +53,11 @@ def find_features(root: Path, container: Container, videos: Iterable[str]) -> di
         found = {path.stem: FeatureFile(path, "") for path in sorted(place.glob(f"*.{container.format}"))}
     by_id: dict[str, str] = {}
     for name in found:
-        if other := by_id.get(video_id(name)):
+        if other := by_id.get(id_of_name(name)):
             raise UserError(f"{place}: {other} and {name} are of the same video: remove one")
-        by_id[video_id(name)] = name
-    chosen = {video: found[by_id[video_id(video)]] for video in videos if video_id(video) in by_id}
+        by_id[id_of_name(name)] = name
+    ids = {video: id_of_path(video) for video in videos}
+    chosen = {video: found[by_id[name]] for video, name in ids.items() if name in by_id}
     return {
         video: file if file.digest else FeatureFile(file.path, digest(file.path)[1])
         for video, file in chosen.items()

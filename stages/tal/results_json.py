@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from engine.errors import UserError
+from stages.listing.contents import is_video_name
 from stages.tal.segments import Segments, best_first
 
 VERSION = "VERSION 1.3"
@@ -27,15 +28,36 @@ class Skipped:
     detections: int
 
 
-def video_id(path: str) -> str:
-    """A video's name in result files: that of the file, without ``v_`` before a YouTube id of 11 characters.
+def id_of_path(path: str) -> str:
+    """Id of the video at a path of the listing: ``id_of_name`` of what the file is called, without a video's ending.
 
-    Feature sets and file names have this prefix, ActivityNet's JSON has not (sheet 5.5). Ids may begin with ``v_``
-    themselves, so that only the length tells; names that are no YouTube ids stay as they are.
+    Folders of pictures have no ending.
     """
     name = PurePosixPath(path)
-    stem = name.stem if re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{1,4}", name.suffix) else name.name
-    return stem[2:] if re.fullmatch(r"v_[A-Za-z0-9_-]{11}", stem) else stem
+    return id_of_name(name.stem if is_video_name(path) else name.name)
+
+
+def id_of_name(name: str) -> str:
+    """Id of a video by its name in a file of annotations, scores or results: without ``v_`` before a YouTube id.
+
+    Feature sets and file names have this prefix, ActivityNet's JSON has not (sheet 5.5). Ids may begin with ``v_``
+    themselves, so that only the length, 11 characters, tells; names that are no YouTube ids stay as they are, with all
+    of their dots.
+    """
+    return name[2:] if re.fullmatch(r"v_[A-Za-z0-9_-]{11}", name) else name
+
+
+def ids_of_paths(videos: Sequence[str]) -> dict[str, int]:
+    """Id -> number of each of ``videos``, paths of the listing. Raises UserError when two have one id."""
+    ids: dict[str, int] = {}
+    for number, path in enumerate(videos):
+        earlier = ids.setdefault(id_of_path(path), number)
+        if earlier != number:
+            raise UserError(
+                f"{videos[earlier]} and {path} have the same id in a result file, {id_of_path(path)}: "
+                "rename one of them"
+            )
+    return ids
 
 
 def write_results(
@@ -53,7 +75,7 @@ def write_results(
     bits. Raises ValueError for a detection without a class.
     Raises UserError when two videos would have one id.
     """
-    ids = _ids(videos)
+    ids = ids_of_paths(videos)
     ordered = detections.take(best_first(detections))
     lines: dict[str, list[str]] = {name: [] for name in sorted(ids)}
     columns = (ordered.video, ordered.start, ordered.end, ordered.label, ordered.score)
@@ -84,7 +106,7 @@ def read_results(
     these. The official evaluation fails for a class, and counts detections in other videos as wrong.
     Raises UserError for a file that cannot be read or is not of this form, and says where.
     """
-    ids, labels = _ids(videos), {name: number for number, name in enumerate(classes)}
+    ids, labels = ids_of_paths(videos), {name: number for number, name in enumerate(classes)}
     rows: list[tuple[int, float, float, int, float]] = []
     other_videos: set[str] = set()
     other_labels: set[str] = set()
@@ -94,7 +116,7 @@ def read_results(
         where = f"{path}: results[{name!r}]"
         if not isinstance(found, list):
             raise UserError(f"{where} must be a list of detections")
-        known = video_id(name)
+        known = id_of_name(name)
         if known in read:
             raise UserError(f"{where} and results[{read[known]!r}] are the same video: remove one")
         read[known] = name
@@ -113,17 +135,6 @@ def read_results(
         _refuse(path, "video", other_videos, "the evaluated videos")
         _refuse(path, "label", other_labels, "the classes of the annotations")
     return Segments.of(rows), Skipped(tuple(sorted(other_videos)), tuple(sorted(other_labels)), skipped)
-
-
-def _ids(videos: Sequence[str]) -> dict[str, int]:
-    ids: dict[str, int] = {}
-    for number, path in enumerate(videos):
-        earlier = ids.setdefault(video_id(path), number)
-        if earlier != number:
-            raise UserError(
-                f"{videos[earlier]} and {path} have the same id in a result file, {video_id(path)}: rename one of them"
-            )
-    return ids
 
 
 def _results(path: Path) -> Mapping[str, Any]:

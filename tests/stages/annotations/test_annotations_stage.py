@@ -138,6 +138,14 @@ def test_blocked_names_in_text_and_in_the_spec(film, database, listed, root):
     assert list(result.splits) == ["a.mp4"]
 
 
+def test_a_blocked_name_with_a_dot_is_that_one_video(film, database, listed):
+    for name in ("match.day1", "match.day2"):
+        film(f"{name}.mp4", 10)
+    database({name: ("training", 1.0, [(0, 1, "x")]) for name in ("match.day1", "match.day2")})
+    result = listed(left_out=["match.day1"], subsets={"training": "train"})
+    assert list(result.splits) == ["match.day2.mp4"]
+
+
 def test_a_class_called_background(film, database, listed):
     film("a.mp4")
     database({"a": ("training", 2.0, [(0, 1, "background"), (1, 2, "x")])})

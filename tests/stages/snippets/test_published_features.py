@@ -16,6 +16,7 @@ from engine.run.context import Context
 from engine.run.local import Local
 from engine.track.record import Record
 from stages.published_features import stage
+from stages.published_features.readers import find_features
 from stages.published_features.rescale import rescaled
 from stages.published_features.spec import Config, Container
 from stages.snippets.index import SnippetIndex
@@ -103,6 +104,16 @@ def test_tables_with_a_line_of_names(tmp_path, annotations, prefix):
         (tmp_path / "features" / "csv_mean_100" / f"{prefix}{name}.csv").write_text(f"f0,f1,f2\n{rows}\n")
     _, out = run(tmp_path, annotations, format="csv", file="csv_mean_100")
     assert all(np.array_equal(found, table(n)) for n, found in enumerate(read(tmp_path, out)))
+
+
+def test_names_with_dots(tmp_path):
+    for day in (1, 2):
+        np.save(tmp_path / f"match.day{day}.npy", table(day))
+    videos = ["match.day1.mp4", "below/match.day2.mp4", "match.day3.mp4"]
+    found = find_features(tmp_path, Container(root="x", format="npy"), videos)
+    assert {video: file.path.name for video, file in found.items()} == {
+        "match.day1.mp4": "match.day1.npy", "below/match.day2.mp4": "match.day2.npy",
+    }  # fmt: skip
 
 
 def test_columns_first(tmp_path, annotations):

@@ -21,7 +21,7 @@ from stages.snippets import stage as snippets_stage
 from stages.snippets.spec import Config as SnippetsConfig
 from stages.snippets.spec import Snippets
 from stages.tal.head_spec import Head, Inference
-from stages.tal.results_json import video_id
+from stages.tal.results_json import id_of_path
 
 HEAD = Head(channels=64, align_bins=4, context_bins=2, inference=Inference(top=10))
 
@@ -65,7 +65,7 @@ def test_a_single_file_gives_what_the_evaluation_found_in_it(videos, detector):
     assert len(tested) == 2
     for path in tested:
         found = predict(detector, path)
-        expected = results[video_id(path.name)]
+        expected = results[id_of_path(path.name)]
         assert [[one.start, one.end] for one in found] == pytest.approx(
             np.array([e["segment"] for e in expected]), abs=1e-9
         )

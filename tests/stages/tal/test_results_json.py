@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import UserError
-from stages.tal.results_json import Skipped, read_results, video_id, write_results
+from stages.tal.results_json import Skipped, id_of_name, id_of_path, read_results, write_results
 from stages.tal.segments import Segments
 
 VIDEOS = ("validation/v_wONwHYy59Tc.mp4", "validation/v_JDg--pjY5gg.mkv", "mine/kitchen.1.mp4")
@@ -29,10 +29,26 @@ CLASSES = ("Beer pong", "Rock climbing", 'Say "hé"')
         ("mine/kitchen.1.mp4", "kitchen.1"),
         ("mine/kitchen.1", "kitchen.1"),
         ("mine/v1.25", "v1.25"),
+        ("mine/match.day1.mp4", "match.day1"),
+        ("mine/match.day1", "match.day1"),  # a folder of pictures
+        ("mine/A.MOV", "A"),
     ],
 )
-def test_ids(path, expected):
-    assert video_id(path) == expected
+def test_ids_of_paths(path, expected):
+    assert id_of_path(path) == expected
+
+
+@pytest.mark.parametrize("name", ["match.day1", "kitchen.mp4", "v_abcdefghi", "v_ApplyEyeMakeup_g01_c01"])
+def test_names_stay_as_they_are(name):
+    assert id_of_name(name) == name and id_of_name("v_wONwHYy59Tc") == "wONwHYy59Tc"
+
+
+def test_dots_in_names_are_no_endings(tmp_path):
+    videos = ("match.day1.mp4", "match.day2.mp4")
+    rows = [(0, 0.0, 1.0, 0, 0.5), (1, 2.0, 3.0, 1, 0.5)]
+    write_results(tmp_path / "r.json", Segments.of(rows), videos, CLASSES)
+    segments, _ = read_results(tmp_path / "r.json", videos, CLASSES)
+    assert segments.video.tolist() == [0, 1] and segments.start.tolist() == [0.0, 2.0]
 
 
 def test_the_official_form(tmp_path):
