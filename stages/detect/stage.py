@@ -21,8 +21,9 @@ from stages.localization.inference import BATCH, find_proposals
 from stages.nn.precision import numbers
 from stages.snippets.index import SnippetIndex, SnippetReader
 from stages.tal.annotations import Annotations
-from stages.tal.detection_map import detection_map
+from stages.tal.detection_map import detection_map, tiou_thresholds
 from stages.tal.proposal_recall import proposal_recall
+from stages.tal.results_json import ids_of_paths
 
 
 def run(config: Config, context: Context) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     detectors = [_opened(folder, index, annotations, context) for folder in context.inputs["heads"]]
     readers = [index.reader(seed, context.store) for seed in config.seeds]
     tested = tested_videos(index, annotations, config.scoring, context)
+    ids_of_paths(tested.videos)  # two videos of one id are refused now, not when results are written
 
     found = _propose(config, detectors, readers, tested, context)
     true = true_scores(annotations, tested.videos)
@@ -57,7 +59,7 @@ def run(config: Config, context: Context) -> dict[str, Any]:
             name: Judged(part, detection_map(tested.truth, part, thresholds))
             for name, part in segments.items()
         }
-        recall = proposal_recall(tested.truth, agnostic(proposals, tested.durations), thresholds)
+        recall = proposal_recall(tested.truth, agnostic(proposals, tested.durations), tiou_thresholds())
         seeds[str(seed)] = {
             **seed_metrics(judged[seed], headline),
             **recall.metrics(),
@@ -114,6 +116,7 @@ def _propose(
 
 
 def _top1(scores: NDArray[np.float64], true: NDArray[np.float64]) -> float:
-    """Share of the videos with classes whose surest class is one of these."""
+    """Share of the videos with classes whose surest class is one of these; a video without scores has no surest one."""
     rows = np.flatnonzero(true.any(axis=1))
-    return float(true[rows, scores[rows].argmax(axis=1)].mean())
+    right = true[rows, scores[rows].argmax(axis=1)] * scores[rows].any(axis=1)
+    return float(right.mean())

@@ -88,10 +88,9 @@ class Thresholds(Strict):
 
     def values(self) -> list[float]:
         """The thresholds."""
-        import numpy as np
+        from stages.tal.detection_map import tiou_thresholds
 
-        spaced = np.linspace(self.first, self.last, self.count).tolist()
-        return [round(value, 6) for value in spaced] if self.literal else spaced
+        return tiou_thresholds(self.first, self.last, self.count, self.literal).tolist()
 
     def names(self) -> tuple[str, ...]:
         """Metrics of single thresholds: ``map_50`` and the like."""
@@ -105,7 +104,7 @@ class Localization(Protocol):
     scores of whole videos: ``map_own`` from a classifier of the same features, ``map_external`` from a file,
     ``map_oracle`` from the ground truth, which says what knowing the classes would bring (not a strict bound: scores
     below 1 also order the detections of different videos). `class_scores` says which of the first two ``map`` is.
-    ``ar_at_100`` and ``auc`` are of class-agnostic proposals; ``top1`` is the classifier's accuracy.
+    ``ar_at_100`` and ``auc`` are of class-agnostic proposals, over tIoU 0.5 to 0.95 whatever `thresholds` are; ``top1`` is the classifier's accuracy.
     """
 
     protocol: Literal["localization"]

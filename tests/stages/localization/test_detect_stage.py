@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,11 @@ from engine.errors import UserError
 from engine.run.checkpoint import Checkpoints
 from engine.run.local import Local
 from stages.class_scores import stage as class_scores
+from stages.class_scores.reading import read_score_file
 from stages.class_scores.spec import Config as ScoresConfig
 from stages.class_scores.spec import ScoreFile
 from stages.detect import stage
+from stages.detect.class_scores import given_scores
 from stages.detect.spec import Config, Scoring
 from stages.linear_probe.spec import Lbfgs
 from stages.localization import stage as localization
@@ -176,6 +180,34 @@ def test_a_head_of_other_classes_is_refused(make_set, tmp_path):
         detect(made, tmp_path, [head])
 
 
+def test_recall_of_proposals_has_the_official_thresholds_whatever_those_of_map(make_set, tmp_path):
+    made = make_set()
+    head = train(made, tmp_path, "s0")
+    official = detect(made, tmp_path, [head], "official")["seeds"]["0"]
+    thumos = detect(made, tmp_path, [head], "thumos", thresholds=(0.3, 0.4))["seeds"]["0"]
+    for name in ("auc", "ar_at_1", "ar_at_5", "ar_at_10", "ar_at_100"):
+        assert thumos[name] == official[name] > 0
+    assert thumos["map"] > official["map"]
+
+
+def test_a_video_without_scores_counts_as_wrong():
+    true = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    scores = np.array([[0.9, 0.1], [0.0, 0.0], [1.0, 0.0]])
+    assert stage._top1(scores, true) == 0.5
+
+
+def test_two_videos_of_one_id_are_refused_before_any_inference(make_set, tmp_path, monkeypatch):
+    made = make_set()
+    head = train(made, tmp_path, "s0")
+    original = stage.tested_videos
+    monkeypatch.setattr(
+        stage, "tested_videos", lambda *given: replace(original(*given), videos=("a/x.mp4", "b/x.mp4"))
+    )
+    monkeypatch.setattr(stage, "find_proposals", None)
+    with pytest.raises(UserError, match=r"a/x\.mp4 and b/x\.mp4 have the same id"):
+        detect(made, tmp_path, [head])
+
+
 def score_file(tmp_path, content) -> Local:
     (tmp_path / "scores.json").write_text(json.dumps(content))
     return Local(device="cpu", datasets={"cuhk": str(tmp_path)}, store=str(tmp_path / "store"))
@@ -216,6 +248,14 @@ def test_scores_of_a_file_take_the_place_of_the_own_ones(make_set, tmp_path):
         ({"class": ["dive", "jump"], "results": {}}, "no scores of 1 of 3 classes: spin"),
         ({"class": ["dive", "jump", "spin"], "results": {"v12": [1, 2]}}, "'v12'.*3 finite numbers"),
         ({"class": ["dive", "jump", "spin"], "results": {"v12": [1, 2, True]}}, "'v12'.*3 finite numbers"),
+        (
+            {"class": ["dive", "jump", "spin"], "results": {"v12": [1, 2, math.nan]}},
+            "'v12'.*3 finite numbers",
+        ),
+        (
+            {"class": ["dive", "jump", "spin"], "results": {"v12": [-0.5, 1, 2]}},
+            "-0.5, .*apply a softmax first",
+        ),
         ({"results": {}}, "must have `class`"),
         (
             {"class": ["dive", "jump", "spin"], "results": {"v12": [1, 0, 0]}},
@@ -226,6 +266,14 @@ def test_scores_of_a_file_take_the_place_of_the_own_ones(make_set, tmp_path):
 def test_files_without_usable_scores(make_set, tmp_path, content, message):
     with pytest.raises(UserError, match=message):
         read_external(make_set(), tmp_path, content)
+
+
+def test_scores_of_names_with_dots(tmp_path):
+    scores = {"match.day1": [1.0], "match.day2": [0.5], "v_wONwHYy59Tc": [0.25]}
+    score_file(tmp_path, {"class": ["dive"], "results": scores})
+    found = read_score_file(tmp_path / "scores.json", ["dive"])
+    videos = ["a/match.day2.mp4", "match.day1.mp4", "wONwHYy59Tc.mkv", "match.mp4"]
+    assert given_scores(found, videos, 1)[:, 0].tolist() == [0.5, 1.0, 0.25, 0.0]
 
 
 def test_videos_without_scores_have_no_detections_if_one_says_so(make_set, tmp_path):
