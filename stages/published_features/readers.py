@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +41,7 @@ def find_features(root: Path, container: Container, videos: Iterable[str]) -> di
     """
     place = root / container.file
     if container.format == "hdf5":
-        with _open_hdf5(place) as file:
-            entries = list(file.keys())
+        entries = _hdf5_entries(place)
         mark = digest(place)[1]
         found = {entry: FeatureFile(place, mark, entry) for entry in entries}
     else:
@@ -75,8 +74,8 @@ def feature_reader(container: Container) -> Iterator[Callable[[FeatureFile], NDA
 
     def from_hdf5(file: FeatureFile) -> NDArray[np.float32]:
         if file.path not in opened:
-            opened[file.path] = _h5py().File(file.path, "r")
-        return _checked(np.asarray(opened[file.path][file.entry]), file, container)
+            opened[file.path] = _opened_hdf5(file.path)
+        return _checked(read_entry(opened[file.path], file), file, container)
 
     try:
         yield from_hdf5
@@ -104,18 +103,64 @@ def _read_npy(path: Path) -> NDArray:
 
 def _read_csv(path: Path) -> NDArray:
     try:
-        return np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2, dtype=np.float32)
+        with path.open(encoding="utf-8") as file:
+            names = file.readline()
+            if _all_numbers(names):
+                raise FeatureError(
+                    f"{path} begins with a line of numbers, where the names of the columns are expected: put a line of "
+                    "names before it, or that row of features would be lost"
+                )
+            return np.loadtxt(file, delimiter=",", ndmin=2, dtype=np.float32)
     except (ValueError, OSError) as error:
         raise FeatureError(f"{path} cannot be read as a table with one line of names: {error}") from None
 
 
-@contextmanager
-def _open_hdf5(path: Path) -> Iterator[Any]:
+def _all_numbers(line: str) -> bool:
+    """Whether a line of a csv file is a row of features. Names that are whole numbers in order, 0,1,2 ..., are names."""
+    cells = [cell.strip().strip('"') for cell in line.split(",")]
+    if any(cells == [str(first + n) for n in range(len(cells))] for first in (0, 1)):
+        return False
     try:
-        with _h5py().File(path, "r") as file:
-            yield file
+        return bool([float(cell) for cell in cells])
+    except ValueError:
+        return False
+
+
+def read_entry(opened: Mapping[str, Any], file: FeatureFile) -> NDArray:
+    """The array of one entry of an open HDF5 file. Raises FeatureError where there is none, or it is damaged.
+
+    h5py raises OSError for damaged chunks and unknown compression, KeyError for links that lead nowhere and objects
+    that cannot be opened, TypeError or ValueError for types that numpy has not.
+    """
+    try:
+        entry = opened[file.entry]
+        if not hasattr(entry, "shape"):
+            raise FeatureError(f"{file.text} is a group, not an array")
+        return np.asarray(entry)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise FeatureError(f"{file.text} cannot be read as an array: {error}") from None
+
+
+def _hdf5_entries(path: Path) -> list[str]:
+    """Names of all entries of an HDF5 file."""
+    with _opened_hdf5(path) as file:
+        try:
+            return list(file.keys())
+        except (OSError, RuntimeError, KeyError) as error:
+            raise UserError(_no_hdf5(path, error)) from None
+
+
+def _opened_hdf5(path: Path) -> Any:
+    """An ``h5py.File``. Raises UserError for what is none."""
+    package = _h5py()
+    try:
+        return package.File(path, "r")
     except OSError as error:
-        raise UserError(f"{path} cannot be read as an HDF5 file: {error}") from None
+        raise UserError(_no_hdf5(path, error)) from None
+
+
+def _no_hdf5(path: Path, error: Exception) -> str:
+    return f"{path} cannot be read as an HDF5 file: {error}. Is it whole, and `file` the right name?"
 
 
 def _h5py() -> Any:

@@ -16,7 +16,13 @@ from engine.run.context import Context
 from engine.run.local import Local
 from engine.track.record import Record
 from stages.published_features import stage
-from stages.published_features.readers import find_features
+from stages.published_features.readers import (
+    FeatureError,
+    FeatureFile,
+    feature_reader,
+    find_features,
+    read_entry,
+)
 from stages.published_features.rescale import rescaled
 from stages.published_features.spec import Config, Container
 from stages.snippets.index import SnippetIndex
@@ -140,6 +146,57 @@ def test_hdf5(tmp_path, annotations):
             file[f"v_{name}"] = table(number)
     _, out = run(tmp_path, annotations, format="hdf5", file="all.h5")
     assert all(np.array_equal(found, table(n)) for n, found in enumerate(read(tmp_path, out)))
+
+
+class Damaged(dict):
+    """Entries as h5py hands them out, of which one raises."""
+
+    error: Exception
+
+    def __getitem__(self, name):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [OSError("bad chunk"), KeyError("no object"), TypeError("no dtype")])
+def test_a_damaged_entry_is_a_video_without_features(error):
+    opened = Damaged()
+    opened.error = error
+    with pytest.raises(FeatureError, match=r"all\.h5\[a\] cannot be read as an array"):
+        read_entry(opened, FeatureFile(Path("all.h5"), "", "a"))
+    with pytest.raises(FeatureError, match="is a group"):
+        read_entry({"a": {}}, FeatureFile(Path("all.h5"), "", "a"))
+
+
+def test_damaged_hdf5(tmp_path, annotations):
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "features").mkdir()
+    path = tmp_path / "features" / "all.h5"
+    with h5py.File(path, "w") as file:
+        file[IDS[0]] = table(0)
+        file[IDS[1]] = h5py.SoftLink("/nowhere")
+        file.create_group(IDS[2])
+    metrics, out = run(tmp_path, annotations, missing_limit=0.7, format="hdf5", file="all.h5")
+    assert metrics["missing"] == 2 and len(read(tmp_path, out)) == 1
+    path.write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="cannot be read as an HDF5 file"):
+        run(tmp_path, annotations, format="hdf5", file="all.h5")
+
+
+@pytest.mark.parametrize("names", ["0.5,1,2", "1e3, -2 ,0", '"0.1","3","4"'])
+def test_a_table_without_a_line_of_names_is_refused(tmp_path, names):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{names}\n1,2,3\n")
+    container = Container(root="x", format="csv")
+    with feature_reader(container) as reader, pytest.raises(FeatureError, match="begins with a line of numbers"):
+        reader(FeatureFile(path, ""))
+
+
+@pytest.mark.parametrize("names", ["f0,f1,f2", "0,1,2", "1,2,3", ""])
+def test_lines_of_names(tmp_path, names):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{names}\n1,2,4\n")
+    with feature_reader(Container(root="x", format="csv")) as reader:
+        assert reader(FeatureFile(path, "")).tolist() == [[1, 2, 4]]
 
 
 def test_only_new_files_are_read(tmp_path, annotations, monkeypatch):
