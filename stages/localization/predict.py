@@ -46,6 +46,7 @@ from stages.snippets.encode import AT_ONCE, snippet_frames
 from stages.snippets.spec import Snippets
 from stages.tal.fusion import detections
 from stages.tal.segments import best_first
+from stages.video.container import VideoError
 from stages.video.decode import fit, read_frames
 from stages.video.index import Checked, check
 from stages.video.transforms import evaluation_clip
@@ -72,7 +73,8 @@ def predict(folder: Path | str, video: Path | str, device: str = "cpu") -> tuple
 class Predictor:
     """A detector with its encoder, ready for videos.
 
-    Raises UserError when ``folder`` holds no detector, or one without an encoder for colour frames.
+    Raises UserError when ``folder`` holds no detector, or one without an encoder for colour frames, or there is no such
+    device.
     """
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
@@ -87,7 +89,7 @@ class Predictor:
             raise UserError(
                 f"{folder} sees optical flow, which is computed for whole data sets only: use `vidspec repro`"
             )
-        how = numbers("bf16" if origin.source.get("bf16") else "fp32", torch.device(device))
+        how = numbers("bf16" if origin.source.get("bf16") else "fp32", usable_device(device))
         self.frozen = Frozen((how.place(encoder.requires_grad_(False)),), (folder,), card.view, how)
         self.head = how.place(self.detector.head)
         self.snippets = Snippets(
@@ -99,12 +101,17 @@ class Predictor:
         checked = check(video)
         if not checked.frames:
             raise UserError(f"{video}: {checked.problem}")
-        duration = checked.duration or (checked.frames / checked.fps if checked.fps else 0.0)
+        duration = length_of(checked)
         if not duration:
             raise UserError(
                 f"{video} says neither how long it is nor how many frames it shows a second: convert it"
             )
-        features = self.features(video, checked)
+        try:
+            features = self.features(video, checked)
+        except VideoError as error:
+            raise UserError(
+                f"{video} cannot be read again as it was read at first: {error}. Has it changed meanwhile?"
+            ) from None
         card = self.detector.card
         (proposals,) = find_proposals(
             self.head, [features], card.head.inference, card.head.parity, self.frozen.numbers.device
@@ -133,8 +140,31 @@ class Predictor:
         return torch.cat(parts).numpy()
 
 
+def length_of(checked: Checked) -> float:
+    """Seconds that the frames of a video fill; 0 if that is not known.
+
+    The container's statement, but of a video that ends early, or whose container says nothing, its frames and their
+    rate.
+    """
+    of_frames = checked.frames / checked.fps if checked.fps else 0.0
+    if checked.status == "partial":
+        return of_frames
+    return checked.duration or of_frames
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of that name. Raises UserError when there is none, and says why."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # unknown name, or no driver, or no such number
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {name!r} cannot be used: {reason} Take cpu, or cuda where there is a GPU") from None
+    return device
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: prints detections as JSON."""
+    """The command: prints detections in all videos that can be read as JSON. Returns 1 if some could not, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m stages.localization.predict", description="Find what happens when in a video."
     )
@@ -148,12 +178,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         predictor = Predictor(given.folder, given.device)
-        found = {str(video): [asdict(one) for one in predictor(video)] for video in given.video}
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    found, failed = {}, False
+    for video in given.video:
+        try:
+            found[str(video)] = [asdict(one) for one in predictor(video)]
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
     print(json.dumps(found, indent=1, ensure_ascii=False))
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

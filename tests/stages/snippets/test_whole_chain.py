@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from engine.errors import UserError
 from stages.detect import stage as detect_stage
@@ -15,13 +16,15 @@ from stages.detect.spec import Scoring
 from stages.linear_probe.spec import Lbfgs
 from stages.localization import predict as predicting
 from stages.localization import stage as training_stage
-from stages.localization.predict import Detection, main, predict
+from stages.localization.predict import Detection, length_of, main, predict, usable_device
 from stages.localization.spec import Config, HeadSchedule, HeldOutVideos
 from stages.snippets import stage as snippets_stage
 from stages.snippets.spec import Config as SnippetsConfig
 from stages.snippets.spec import Snippets
 from stages.tal.head_spec import Head, Inference
 from stages.tal.results_json import id_of_path
+from stages.video.container import VideoError
+from stages.video.index import Checked
 
 HEAD = Head(channels=64, align_bins=4, context_bins=2, inference=Inference(top=10))
 
@@ -82,6 +85,50 @@ def test_the_command(videos, detector, capsys):
     assert found[0]["score"] == max(one["score"] for one in found)
     assert main([str(detector), str(path.with_name("nothing.mp4"))]) == 1
     assert "nothing.mp4" in capsys.readouterr().err
+
+
+def test_a_video_that_cannot_be_read_spares_the_others(videos, detector, tmp_path, monkeypatch, capsys):
+    good = min(videos.annotations.glob("videos/*.mp4"))
+    (broken := tmp_path / "broken.mp4").write_bytes(b"no video")
+    (gone := tmp_path / "gone.mp4").write_bytes(good.read_bytes())
+    original = predicting.read_frames
+
+    def reading(path, *rest):
+        if path == gone:
+            raise VideoError("error", "the disk is away")
+        return original(path, *rest)
+
+    monkeypatch.setattr(predicting, "read_frames", reading)
+    assert main([str(detector), str(broken), str(gone), str(good)]) == 1
+    printed = capsys.readouterr()
+    assert list(json.loads(printed.out)) == [str(good)]
+    first, second = printed.err.strip().splitlines()
+    assert first.startswith(f"error: {broken}") and "gone.mp4" in second and "the disk is away" in second
+    assert main([str(detector), str(good), "--device", "gpu"]) == 1
+    assert "error: device 'gpu' cannot be used" in capsys.readouterr().err
+
+
+def test_devices(monkeypatch):
+    def without_driver(*_, **__):
+        raise RuntimeError("Found no NVIDIA driver on your system.\nMore lines")
+
+    assert usable_device("cpu").type == "cpu"
+    monkeypatch.setattr(torch, "empty", without_driver)
+    with pytest.raises(UserError, match="device 'cuda' cannot be used: Found no NVIDIA driver on your system. Take cpu"):
+        usable_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("checked", "expected"),
+    [
+        (Checked("ok", frames=50, fps=25.0, duration=2.1), 2.1),
+        (Checked("ok", frames=50, fps=25.0), 2.0),
+        (Checked("partial", frames=25, fps=25.0, duration=2.1), 1.0),
+        (Checked("partial", frames=25, duration=2.1), 0.0),
+    ],
+)
+def test_the_length_of_a_video_is_that_of_its_frames(checked, expected):
+    assert length_of(checked) == expected
 
 
 def test_what_cannot_be_predicted_with(videos, detector, tmp_path):
