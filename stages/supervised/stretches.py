@@ -51,11 +51,14 @@ def frames_within(start: float, end: float, duration: float, frames: int) -> tup
 def whole_videos(clips: Clips, rows: Sequence[int] | NDArray[np.int64], annotations: Annotations | None) -> Stretches:
     """Videos from end to end, of their own classes.
 
-    annotations: of untrimmed videos; those in which nothing happens have no class and are left out.
+    annotations: of untrimmed videos; those in which nothing happens have no class and are left out. Raises UserError
+    when there are no others.
     """
-    rows = np.array([row for row in rows if annotations is None or annotations.instances[clips.paths[row]]], np.int64)
+    used = np.array([row for row in rows if annotations is None or annotations.instances[clips.paths[row]]], np.int64)
+    if annotations is not None and not len(used):
+        raise _nothing_annotated(len(rows))
     classes = clips.classes if annotations is None else annotations.classes
-    return Stretches(rows, np.zeros_like(rows), clips.frames[rows], clips.targets[rows], tuple(classes))
+    return Stretches(used, np.zeros_like(used), clips.frames[used], clips.targets[used], tuple(classes))
 
 
 def segments(clips: Clips, rows: Sequence[int] | NDArray[np.int64], annotations: Annotations) -> Stretches:
@@ -73,8 +76,12 @@ def segments(clips: Clips, rows: Sequence[int] | NDArray[np.int64], annotations:
             if length:
                 found.append((int(row), first, length, instance.label))
     if not found:
-        raise UserError(
-            f"none of the {len(rows)} training videos has an annotated segment to take clips from: check the names of "
-            "the subsets in the spec's data"
-        )
+        raise _nothing_annotated(len(rows))
     return Stretches(*np.array(found, np.int64).T, annotations.classes)
+
+
+def _nothing_annotated(videos: int) -> UserError:
+    return UserError(
+        f"none of the {videos} training videos has an annotated segment to take clips from: check the names of the "
+        "subsets in the spec's data"
+    )

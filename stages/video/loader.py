@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Epochs:
     """Which videos stand in which batch: every epoch is a permutation of its own, its last incomplete batch left out.
 
-    rows: int64 rows of the videos; seed: of the order.
+    rows: int64 rows of the videos; seed: of the order. Raises UserError when they fill no batch.
     """
 
     rows: np.ndarray
@@ -35,6 +35,11 @@ class Epochs:
     seed: int
 
     def __post_init__(self) -> None:
+        if not len(self.rows):
+            raise UserError(
+                "the training split has no videos, so there is nothing to train on: check the splits in the spec's data, "
+                "and the problems.csv of its stages for videos that were left out"
+            )
         if len(self.rows) < self.batch:
             raise UserError(
                 f"the training split has {len(self.rows)} videos, fewer than one batch of {self.batch}: set "

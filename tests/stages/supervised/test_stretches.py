@@ -76,5 +76,7 @@ def test_whole_videos_without_those_that_have_no_class(annotated):
     found = whole_videos(clips, clips.split("train"), annotations)
     assert (found.row.tolist(), found.target.tolist(), found.classes) == ([0, 2], [0, 1], ("jump", "spin"))
     assert found.first.tolist() == [0, 0] and found.length.tolist() == [10, 10]
+    with pytest.raises(UserError, match="none of the 1 training videos has an annotated segment"):
+        whole_videos(clips, np.array([1]), annotations)
     trimmed = whole_videos(clips, clips.split("train"), None)
     assert (trimmed.row.tolist(), trimmed.target.tolist(), trimmed.classes) == ([0, 1, 2], [0, 2, 1], clips.classes)

@@ -44,6 +44,11 @@ def test_an_epoch_uses_every_video_at_most_once(videos, batch, epoch, seed):
     assert len(used) == epochs.steps * batch == len(set(used)) and set(used) <= set(rows)
 
 
+def test_no_videos_are_nothing_to_train_on():
+    with pytest.raises(UserError, match="no videos, so there is nothing to train on"):
+        Epochs(np.zeros(0, np.int64), 4, seed=0)
+
+
 def test_epochs_have_orders_of_their_own_and_seeds_too():
     rows = np.arange(20)
     orders = {tuple(Epochs(rows, 20, seed).at(epoch)[1]) for seed in range(3) for epoch in range(3)}
