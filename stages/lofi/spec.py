@@ -193,7 +193,7 @@ class Lofi(Trained, EndToEnd):
 
     def plan(self, plan: Plan, name: str, seed: int) -> Mapping[str, Source]:
         study = plan.study
-        shared = {field: getattr(self, field) for field in EndToEnd.model_fields}
+        shared = {field: getattr(self, field) for field in EndToEnd.model_fields} | {"head": self.head.thrown_away()}
         config = Config(view_name=self.view, view=study.views[self.view], encoder=self.network(study), **shared)
         inputs = {**view_inputs(plan, study.views[self.view]), "annotations": study.data.listing(plan)}
         if self.init:

@@ -69,3 +69,10 @@ class Head(Strict):
         description="Infer as the public code does: no proposal ends with the video, ends stand one snippet earlier, "
         "and soft-NMS loses its last candidate.",
     )
+
+    def thrown_away(self) -> Head:
+        """The same to a training that hands no head on: what only inference looks at has its defaults.
+
+        So another sigma of soft-NMS trains no encoder again.
+        """
+        return self.model_copy(update={"inference": Inference(), "parity": False})

@@ -109,3 +109,12 @@ def test_the_forecast_has_steps_and_memory():
     assert line.startswith("105 steps, ")  # 15 epochs of 7 batches
     assert "predicted memory with 2 of 16 videos at a time: T (4 x 32 x 32) " in line
     assert config.forecast({}, Local(device="cpu"), {}).startswith("15 epochs in batches of 16 videos, ")
+
+
+def test_how_a_head_would_infer_trains_no_encoder_again():
+    def trained(head: dict):
+        (stage,) = [s for s in Plan(study({"head": head})).stages.values() if s.kind == "lofi"]
+        return stage.config
+
+    assert trained({"inference": {"sigma": 0.5}, "parity": True}) == trained({})
+    assert trained({"align_bins": 8}) != trained({}) != trained({"loss": {"high": 0.8}})
