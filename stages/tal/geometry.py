@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,3 @@ class Grid:
         first = (doubled - (self.span - 1) * self.snippets) // (2 * self.snippets)
         numbers = first[:, None] + np.arange(self.frames, dtype=np.int64) * self.stride
         return np.clip(numbers, 0, self.frames_of_video - 1)
-
-    def to_cells(self, seconds: ArrayLike) -> NDArray[np.float64]:
-        """Seconds as places on the grid, in [0, L]; times outside the video are moved to its ends. Any shape."""
-        return np.clip(np.asarray(seconds, np.float64) / self.duration, 0, 1) * self.snippets
-
-    def to_seconds(self, cells: ArrayLike) -> NDArray[np.float64]:
-        """Places on the grid as seconds: cell i begins at place i and ends at i + 1. Any shape."""
-        return np.asarray(cells, np.float64) / self.snippets * self.duration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,11 +95,6 @@ def pairs_within_videos(segments: Segments, others: Segments) -> tuple[NDArray[n
     rows = np.repeat(np.arange(len(segments)), counts)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     return rows, within + np.repeat(first, counts)
-
-
-def without_videos(segments: Segments, blocked: Collection[int]) -> Segments:
-    """The segments that lie in no video of ``blocked``: to evaluate on the videos that a published number stands on."""
-    return segments.take(~np.isin(segments.video, np.array(sorted(blocked), np.int64)))
 
 
 def cleaned(truth: Segments, tolerance: float = 1e-3) -> Segments:

@@ -1,4 +1,4 @@
-"""Where snippets lie, and seconds on the grid of snippets."""
+"""Where snippets lie."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ def test_snippets_that_tile_the_video():
     grid = Grid(frames_of_video=12, duration=3.0, snippets=3, frames=4)
     assert grid.frame_numbers().tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
     assert grid.centres().tolist() == [1.5, 5.5, 9.5]
-    assert grid.to_seconds([0, 1, 2.5, 3]).tolist() == [0.0, 1.0, 2.5, 3.0]
-    assert grid.to_cells([0.0, 0.5, 3.0]).tolist() == [0.0, 0.5, 3.0]
 
 
 def test_strides_overlaps_and_ends():
@@ -59,24 +57,11 @@ def test_a_video_played_backwards_has_the_snippets_backwards(grid):
     assert np.abs(numbers - mirrored).max() <= 1
 
 
-@given(GRIDS, st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_seconds_to_cells_and_back(grid, shares):
-    seconds = np.array(shares) * grid.duration
-    cells = grid.to_cells(seconds)
-    assert cells.shape == seconds.shape and (cells >= 0).all() and (cells <= grid.snippets).all()
-    np.testing.assert_allclose(grid.to_seconds(cells), seconds, rtol=1e-12, atol=1e-12 * grid.duration)
-    np.testing.assert_allclose(grid.to_cells(grid.to_seconds(cells)), cells, rtol=1e-12, atol=1e-12)
-
-
 @given(GRIDS)
 def test_a_cell_holds_the_middle_of_its_snippet(grid):
     """The centre of snippet i, as a time of the video, is the middle of cell i."""
     times = (grid.centres() + 0.5) / grid.frames_of_video * grid.duration
-    np.testing.assert_allclose(grid.to_cells(times), np.arange(grid.snippets) + 0.5)
-
-
-def test_times_outside_the_video_go_to_its_ends():
-    assert Grid(30, 4.0, 10, 1).to_cells([[-1.0, 2.0], [2.5, 7.0]]).tolist() == [[0.0, 5.0], [6.25, 10.0]]
+    np.testing.assert_allclose(times / grid.duration * grid.snippets, np.arange(grid.snippets) + 0.5)
 
 
 @pytest.mark.parametrize(

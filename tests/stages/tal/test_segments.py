@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.tal.segments import Segments, best_first, cleaned, pairs_within_videos, tiou, without_videos
+from stages.tal.segments import Segments, best_first, cleaned, pairs_within_videos, tiou
 
 
 def test_columns_get_their_types():
@@ -64,12 +64,6 @@ def test_pairs_within_videos():
     others = Segments.of([(video, 0, 1, 0, 1) for video in (0, 2, 2, 4)])
     rows, columns = pairs_within_videos(segments, others)
     assert list(zip(rows.tolist(), columns.tolist())) == [(0, 1), (0, 2), (1, 0), (3, 1), (3, 2)]
-
-
-def test_blocked_videos_are_left_out():
-    segments = Segments.of([(video, 0, 1, 0, 1) for video in (2, 0, 5, 2)])
-    assert without_videos(segments, {2, 9}).video.tolist() == [0, 5]
-    assert len(without_videos(segments, ())) == 4
 
 
 def test_cleaning_removes_duplicates_of_a_class_and_zero_lengths():
