@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from engine.compile.plan import Plan, Source
     from engine.run.local import Local
     from stages.study import Study
+
+
+class Timing(NamedTuple):
+    """first: middle of the first row [s]; step: from one row to the next [s]."""
+
+    first: float
+    step: float
 
 
 class Container(Strict):
@@ -37,8 +44,44 @@ class Container(Strict):
         default=None,
         gt=0,
         description="Seconds from one row to the next, such as 16 / fps, with row i in the middle of its time; without "
-        "it, the rows of a video fill it evenly.",
+        "it and `stride`, the rows of a video fill it evenly.",
     )
+    stride: float | None = Field(
+        default=None,
+        gt=0,
+        description="Frames from one row to the next, in place of `seconds`: row i is of the frames from i * stride to "
+        "i * stride + window.",
+    )
+    window: float | None = Field(
+        default=None, gt=0, description="Frames that a row was made of; as many as `stride` by default."
+    )
+    fps: float | None = Field(
+        default=None, gt=0, description="Frames a second that the features were made from; `stride` needs it."
+    )
+
+    @property
+    def timing(self) -> Timing | None:
+        """When rows are; None where they fill a video evenly."""
+        if self.seconds is not None:
+            return Timing(self.seconds / 2, self.seconds)
+        if self.stride is None or self.fps is None:
+            return None
+        window = self.stride if self.window is None else self.window
+        return Timing(window / 2 / self.fps, self.stride / self.fps)
+
+    def contradiction(self) -> tuple[str, str] | None:
+        """Name of a field and what does not fit about the times of rows, if anything."""
+        if self.stride is None:
+            lonely = [name for name in ("window", "fps") if getattr(self, name) is not None]
+            return (lonely[0], f"{lonely[0]} says nothing without stride: give both") if lonely else None
+        if self.seconds is not None:
+            return "seconds", "seconds and stride both say when rows are: drop one of the two"
+        if self.fps is None:
+            return "stride", (
+                "stride is in frames and needs fps, the frames a second that the features were made from: "
+                "annotations and features do not say it"
+            )
+        return None
 
 
 class Config(StageConfig):
@@ -68,6 +111,9 @@ class PublishedFeatures(Container, Method):
         found = []
         if self.format == "hdf5" and not self.file:
             found.append(Problem(path=("file",), message="file: name the hdf5 file below the root"))
+        if wrong := self.contradiction():
+            field, message = wrong
+            found.append(Problem(path=(field,), message=message))
         own = {name for name, model in study.models.items() if model is self}
         for evaluation in study.evaluate:
             if evaluation.protocol != "localization" and own & set(evaluation.models):

@@ -35,7 +35,12 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     files = find_features(root, container, listed)
     troubles = [Trouble(path, "no features") for path in sorted(listed.keys() - files.keys())]
 
-    settings = {"layout": container.layout, "snippets": container.snippets, "seconds": container.seconds}
+    settings = {
+        "layout": container.layout,
+        "snippets": container.snippets,
+        "seconds": container.seconds,
+        **({"timing": list(container.timing)} if container.stride and container.timing else {}),
+    }
     key = shelf_key(version=VERSION, format=container.format, **settings)
     names = {path: _name(file, annotations.durations[path]) for path, file in files.items()}
     shelved, broken = _fill(container, shelf_folder(context.store, key), files, names, annotations, context)
@@ -86,7 +91,7 @@ def _fill(
                 broken.append(Trouble(path, str(error)))
             else:
                 duration = annotations.durations[path]
-                waiting[names[path]] = rescaled(values, container.snippets, duration, container.seconds)
+                waiting[names[path]] = rescaled(values, container.snippets, duration, container.timing)
             if waiting and (len(waiting) == VIDEOS or number == len(todo)):
                 write_shard(folder, waiting)
                 waiting = {}

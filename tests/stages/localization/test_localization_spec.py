@@ -107,6 +107,22 @@ def test_published_features_take_the_place_of_an_encoders():
     assert not messages(models=["tsp"])
 
 
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ({"stride": 8}, "needs fps"),
+        ({"stride": 8, "fps": 30, "seconds": 0.5}, "drop one of the two"),
+        ({"fps": 30}, "fps says nothing without stride"),
+        ({"window": 16}, "window says nothing without stride"),
+        ({"stride": 8, "fps": 30, "window": 16}, None),
+    ],
+)
+def test_times_of_published_rows(times, message):
+    content = {**BASE, "models": {"tsp": {**BASE["models"]["tsp"], **times}}}
+    found = [problem.message for problem in wiring(Study.model_validate_json(json.dumps(content)))]
+    assert (not found and message is None) or message in found[0]
+
+
 def test_scores_of_a_file_are_looked_at_in_every_run():
     found = stages(external={"root": "cuhk", "file": "cuhk_val.json"}, class_scores="external")
     scores = found["class_scores-localization"]

@@ -24,7 +24,7 @@ from stages.published_features.readers import (
     read_entry,
 )
 from stages.published_features.rescale import rescaled
-from stages.published_features.spec import Config, Container
+from stages.published_features.spec import Config, Container, Timing
 from stages.snippets.index import SnippetIndex
 from stages.tal.annotations import Annotations, Instance
 from stages.video.listing import Listing, Video, write_listing
@@ -270,12 +270,36 @@ def test_rescaling_by_hand():
 
 def test_timed_rows_that_end_before_the_video_leave_zeros():
     """Rows at 0.5 and 1.5 s, known until 2 s; cells of one second."""
-    found = rescaled(np.array([[2.0], [4.0]]), 4, 4.0, 1.0)[:, 0]
+    found = rescaled(np.array([[2.0], [4.0]]), 4, 4.0, Timing(0.5, 1.0))[:, 0]
     assert found == pytest.approx([(2 + 2 + 3) / 3, (3 + 4 + 4) / 3, 4 / 3, 0.0])
 
 
+def test_rows_of_windows_that_overlap():
+    """Windows of 16 frames every 8 at 8 a second: middles at 1 and 2 s, known from 0 to 3 s; cells of one second."""
+    container = Container(root="x", format="npy", stride=8, window=16, fps=8)
+    assert container.timing == (1.0, 1.0)
+    found = rescaled(np.array([[2.0], [4.0]]), 4, 4.0, container.timing)[:, 0]
+    assert found == pytest.approx([2, 3, 4, 4 / 3])
+
+
+def test_times_of_rows_in_the_spec():
+    assert Container(root="x", format="npy").timing is None
+    assert Container(root="x", format="npy", seconds=0.5).timing == (0.25, 0.5)
+    assert Container(root="x", format="npy", stride=16, fps=32).timing == (0.25, 0.5)
+
+
+def test_strides_reach_the_features_and_their_place_in_the_store(tmp_path, annotations):
+    write_npy(tmp_path)
+    found = {}
+    for name, times in {"a": {}, "b": {"stride": 60, "fps": 30}, "c": {"stride": 60, "window": 120, "fps": 30}}.items():
+        found[name] = read(tmp_path, run(tmp_path, annotations, out=name, **times)[1])[0]
+    assert not any(np.array_equal(found[a], found[b]) for a, b in ("ab", "bc", "ac"))
+    timed = read(tmp_path, run(tmp_path, annotations, out="d", seconds=2)[1])[0]
+    assert np.array_equal(timed, found["b"])
+
+
 def test_one_row_is_the_same_throughout():
-    assert np.array_equal(rescaled(np.array([[3.0, 4.0]]), 3, 100.0, 0.5), np.tile([3.0, 4.0], (3, 1)))
+    assert np.array_equal(rescaled(np.array([[3.0, 4.0]]), 3, 100.0, Timing(0.25, 0.5)), np.tile([3.0, 4.0], (3, 1)))
 
 
 @given(st.integers(2, 30), st.integers(1, 20), st.floats(0.5, 500))
