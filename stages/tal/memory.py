@@ -20,9 +20,6 @@ from stages.tal.head_spec import Head
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-HeadMaker = Callable[[int], "nn.Module"]
-"""Width of the features -> a head for features [B, C, L] that returns tensors. For heads other than G-TAD."""
-
 USABLE = 0.9
 """Share of a budget that is planned for; the rest is for all that is not seen (workspaces, the allocator): assumed."""
 
@@ -102,7 +99,7 @@ def step_memory(
     encoder: Encoder,
     load: Load,
     chunk: int | None = None,
-    head: Head | HeadMaker = Head(),
+    head: Head = Head(),
     bf16: bool = False,
     optimiser_numbers: int = 0,
 ) -> Memory:
@@ -152,7 +149,7 @@ def propose(
     encoder: Encoder,
     full: Load,
     budget_gb: float,
-    head: Head | HeadMaker = Head(),
+    head: Head = Head(),
     bf16: bool = False,
     optimiser_numbers: int = 0,
     may_chunk: bool = True,
@@ -218,7 +215,7 @@ def _encoder_pass(
 
 
 @cache
-def _head_pass(head: Head | HeadMaker, width: int, videos: int, snippets: int, bf16: bool) -> Pass:
+def _head_pass(head: Head, width: int, videos: int, snippets: int, bf16: bool) -> Pass:
     import torch
     from torch.utils._pytree import tree_leaves
 
@@ -226,7 +223,7 @@ def _head_pass(head: Head | HeadMaker, width: int, videos: int, snippets: int, b
     from stages.tal.gtad import Gtad
 
     with shapes_only():
-        network = Gtad(width, head) if isinstance(head, Head) else head(width)
+        network = Gtad(width, head)
         features = torch.empty(videos, width, snippets, requires_grad=True)
         return _measured(network, lambda: tree_leaves(network(features)), features, bf16)
 
