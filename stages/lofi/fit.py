@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
@@ -40,6 +42,40 @@ def warn_if_too_much(
             context.say(line)
     except UserError as nothing:
         context.say(str(nothing))
+
+
+class StepTimes:
+    """How long steps of each configuration take, as far as this process ran them."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[Fidelity, float] = defaultdict(float)
+        self._steps: dict[Fidelity, int] = defaultdict(int)
+        self._last = time.perf_counter()
+
+    def after(self, fidelity: Fidelity) -> None:
+        """A step of this configuration has ended; waiting for its data is part of it."""
+        now = time.perf_counter()
+        self._seconds[fidelity] += now - self._last
+        self._steps[fidelity] += 1
+        self._last = now
+
+    def mean(self, fidelity: Fidelity) -> float | None:
+        """Seconds a step; None where there was none."""
+        steps = self._steps[fidelity]
+        return self._seconds[fidelity] / steps if steps else None
+
+
+def say_costs(
+    predicted: Mapping[Fidelity, Memory], shares: Mapping[Fidelity, float], times: StepTimes, context: Context
+) -> None:
+    """A line for each configuration: what it costs beside full fidelity. shares: as of ``encoder_shares``."""
+    for fidelity, share in shares.items():
+        seconds = times.mean(fidelity)
+        pace = "" if seconds is None else f", {seconds:.3g} s a step"
+        context.say(
+            f"{fidelity}: the encoder keeps {share:.3f} of what it keeps at full fidelity, the head takes "
+            f"{predicted[fidelity].head / 1e9:.2g} GB{pace}"
+        )
 
 
 def compare_memory(predicted: Mapping[Fidelity, Memory], context: Context) -> None:

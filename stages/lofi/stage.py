@@ -11,7 +11,7 @@ from engine.run.context import Context
 from stages.finetune.groups import scale_rates
 from stages.localization.monitor import HeadMonitor
 from stages.lofi.cost import encoder_shares
-from stages.lofi.fit import announce_memory, compare_memory
+from stages.lofi.fit import StepTimes, announce_memory, compare_memory, say_costs
 from stages.lofi.network import EndToEnd
 from stages.lofi.rates import parameter_groups, rate_factor
 from stages.lofi.schedule import fidelity_at, reduced
@@ -60,12 +60,13 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     head = build_gtad(encoder.features, config.head, context.seed_for("head"))
     network = how.place(EndToEnd(encoder, head, config.chunk, config.frozen_norm).train())
     optim = optimizer(schedule, parameter_groups(network, schedule.lr, config.encoder_lr or schedule.lr))
-    monitor, pace = HeadMonitor(context, total), Pace(context)
+    monitor, pace, times = HeadMonitor(context, total), Pace(context), StepTimes()
 
     state = {"network": network, "optimizer": optim, "monitor": monitor}
     with Loader(batches, total * batches.parts, context.workers(default_workers(device)), device) as loader:
         for step in context.steps(total, state):
-            seen = at_fidelity[fidelity_at(config.cycle, step, epochs.steps)]
+            fidelity = fidelity_at(config.cycle, step, epochs.steps)
+            seen = at_fidelity[fidelity]
             fractions = [annotations.fractions(clips.paths[row]) for row in epochs.at(step)[1]]
             wanted = batch_targets(fractions, seen.count, config.head.loss, context.torch_rng("bands", step), device)
             rates = scale_rates(optim, rate_factor(schedule, step, epochs.steps))
@@ -84,12 +85,15 @@ def run(config: Config, context: Context) -> dict[str, Any]:
             if config.gradient_norm is not None:
                 clip_grad_norm_(network.parameters(), config.gradient_norm)
             optim.step()
+            times.after(fidelity)
             monitor.after(step, HeadLosses(*torch.stack(parts).sum(0)), rates["learning_rate"])
             if monitor.due(step):
                 context.log(step + 1, **rates, snippets=seen.count, side=seen.size)
                 pace.note(step + 1, schedule.batch * seen.count, loader.waited)
 
+    shares = encoder_shares(config)
     compare_memory(predicted, context)
+    say_costs(predicted, shares, times, context)
     card = Card(
         encoder=config.encoder,
         view_name=config.view_name,
@@ -99,5 +103,5 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     )
     save_encoder(context.out, network.encoder, card)
     context.picture("curves", curve_picture(context.curves_state(), PANELS))
-    shares = {f"activations_{fidelity}": share for fidelity, share in encoder_shares(config).items()}
-    return {"videos": len(epochs.rows), "steps": total, **monitor.metrics, **shares}
+    kept = {f"activations_{fidelity}": share for fidelity, share in shares.items()}
+    return {"videos": len(epochs.rows), "steps": total, **monitor.metrics, **kept}

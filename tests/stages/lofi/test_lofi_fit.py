@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stages.lofi.cost import encoder_shares, memories
-from stages.lofi.fit import warn_if_too_much
+from stages.lofi.fit import StepTimes, say_costs, warn_if_too_much
 from stages.lofi.spec import Config, Constant
 from stages.nn.spec import Narrow
 from stages.snippets.spec import Snippets
@@ -52,6 +52,17 @@ def test_a_warning_names_what_is_too_large_and_what_would_fit(told):
     warn_if_too_much(full, predicted, 0.99 * there, False, context)
     assert lines["warn"][0].startswith("full will hardly fit the GPU's ")
     assert any(line.startswith("S (r_s 2, r_t 1)") for line in lines["say"])
+
+
+def test_costs_are_printed_side_by_side(told):
+    context, lines = told
+    times = StepTimes()
+    for fidelity in ("S", "ST", "S"):
+        times.after(fidelity)
+    say_costs(memories(config(), bf16=False), encoder_shares(config()), times, context)
+    assert [line.split(":")[0] for line in lines["say"]] == ["S", "T", "ST"]
+    assert all("the encoder keeps 0.2" in line and "the head takes" in line for line in lines["say"])
+    assert ["s a step" in line for line in lines["say"]] == [True, False, True]
 
 
 def test_when_nothing_fits(told):
