@@ -162,10 +162,11 @@ def one_hot_places(places: Grid, like: Tensor) -> Tensor:
 
 def depthwise(maps: Tensor, weight: Tensor, stride: Grid, padding: Grid) -> Tensor:
     """A depthwise convolution of volumes whose channels come last. maps: [N, T, H, W, D]; weight: [D, 1, t, h, w]."""
-    flat = maps.device.type == "cpu" and stride[0] == 1 and weight.shape[2] == 2 * padding[0] + 1
-    if flat and not torch.is_autocast_enabled("cpu"):
-        return _Depthwise.apply(maps, weight, stride, padding)
-    return _volumes(maps, weight, stride, padding)
+    if maps.device.type != "cpu" or stride[0] != 1 or weight.shape[2] != 2 * padding[0] + 1:
+        return _volumes(maps, weight, stride, padding)
+    # In fp32 even under autocast: torch's bf16 gradient of depthwise volumes reads memory that nobody has written.
+    with torch.autocast("cpu", enabled=False):
+        return _Depthwise.apply(maps.to(weight.dtype), weight, stride, padding)
 
 
 def _volumes(maps: Tensor, weight: Tensor, stride: Grid, padding: Grid) -> Tensor:
