@@ -18,7 +18,7 @@ from stages.video.listing import read_classes, write_classes
 class Classifier(nn.Module):
     """Encoder, dropout and a linear layer: clips [N, C, T, H, W] -> logits, float32 [N, classes].
 
-    Features are not normalised between (sheet section 4.3). seed: of the linear layer's initial weights; the global
+    Features are not normalised between (CoCLR's code). seed: of the linear layer's initial weights; the global
     generator is left as it was.
     """
 

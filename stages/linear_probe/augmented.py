@@ -1,4 +1,4 @@
-"""Mode ``sgd``: a linear classifier trained on augmented clips through the frozen encoder (CoCLR's code, sheet 4.2).
+"""Mode ``sgd``: a linear classifier trained on augmented clips through the frozen encoder, as in CoCLR's code.
 
 The encoders of all seeds see each batch, and all settings that are tried learn from the same features, so that
 trying more of them costs next to nothing. For each setting one head leaves out the held-out videos, to be judged on

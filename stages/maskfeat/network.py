@@ -17,7 +17,7 @@ from stages.nn.weights import load_encoder
 
 
 class Predictor(nn.Module):
-    """Encoder, norm and linear layer (sheet section 1.6). seed: of the linear layer; width: of a target."""
+    """Norm and linear layer on an encoder (head_helper.py). seed: of the linear layer; width: of a target."""
 
     def __init__(self, encoder: TokenEncoder, width: int, seed: int) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ def rescaled(
 
     Row i stands at first + i * step; without ``timing``, rows fill the duration evenly, and a video that has
     ``snippets`` rows already stays as it is. Each of the cells, which divide the duration evenly, takes the mean of
-    linear interpolations at SAMPLES points evenly spread from its start to its end (BSN's recipe, sheet 5.2). Before
+    linear interpolations at SAMPLES points evenly spread from its start to its end (BSN's rescaling). Before
     the first row its values go on to the start; behind the last row its values go on as long, half a row's time at
     least, then come zeros; a video of one row is the same throughout.
     """

@@ -1,4 +1,4 @@
-"""ActivityNet's detection mAP (sheet 3.1): all thresholds of a class at once, and equal for any order of the rows."""
+"""ActivityNet's detection mAP: all thresholds of a class at once, and equal for any order of the rows."""
 
 from __future__ import annotations
 

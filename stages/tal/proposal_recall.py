@@ -1,4 +1,4 @@
-"""ActivityNet's measure of proposals (sheet 3.3): average recall over the average number of proposals, and its area."""
+"""ActivityNet's measure of proposals: average recall over the average number of proposals, and its area."""
 
 from __future__ import annotations
 

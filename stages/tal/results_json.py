@@ -1,4 +1,4 @@
-"""ActivityNet's result file: what the official evaluation reads, and challenge servers (sheet 5.1)."""
+"""ActivityNet's result file: what the official evaluation reads, and challenge servers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def id_of_path(path: str) -> str:
 def id_of_name(name: str) -> str:
     """Id of a video by its name in a file of annotations, scores or results: without ``v_`` before a YouTube id.
 
-    Feature sets and file names have this prefix, ActivityNet's JSON has not (sheet 5.5). Ids may begin with ``v_``
+    Feature sets and file names have this prefix, ActivityNet's JSON has not. Ids may begin with ``v_``
     themselves, so that only the length, 11 characters, tells; names that are no YouTube ids stay as they are, with all
     of their dots.
     """

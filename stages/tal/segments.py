@@ -67,7 +67,7 @@ def tiou(start: NDArray, end: NDArray, other_start: NDArray, other_end: NDArray)
     """Temporal intersection over union of segments with others, pair by pair; arguments broadcast.
 
     The terms are added in the order of ActivityNet's evaluation, so that a value on a threshold falls on the same side.
-    Two zero-length segments have 0, also where they coincide (sheet 3.1 leaves 0/0 open).
+    Two zero-length segments have 0, also where they coincide, for which the official evaluation divides 0 by 0.
     """
     intersection = np.maximum(np.minimum(end, other_end) - np.maximum(start, other_start), 0.0)
     union = (end - start) + (other_end - other_start) - intersection

@@ -20,7 +20,7 @@ def frame_numbers(start: int, frames: int, clip: Clip) -> np.ndarray:
 
     Where the video ends before the clip does, the clip is filled by the policy ``clip.pad``:
     ``first``: the frames there are stand at the end of the clip, the video's first frame is repeated before them
-    (CoCLR's loader, sheet section 2.2); ``last``: the last frame is repeated after them; ``loop``: the video begins anew.
+    (as CoCLR's loader does); ``last``: the last frame is repeated after them; ``loop``: the video begins anew.
     Raises ValueError when ``start`` is not a frame of the video.
     """
     if not 0 <= start < frames:
