@@ -48,14 +48,16 @@ class Measured(Protocol):
     """Base of protocols that show videos to frozen encoders."""
 
     clip: Clip | None = Field(
-        default=None, description="Clips the models are measured on; the study's own by default."
+        default=None,
+        description="Clips the models are measured on; fields that are not given here are those of the study's clip.",
     )
     windows: Windows = 10
     precision: Precision = "fp32"
 
     def look(self, study: Study) -> Look:
         """How this protocol shows the videos of ``study``."""
-        return Look(clip=self.clip or study.clip, windows=self.windows, precision=self.precision)
+        clip = self.clip.completed_by(study.clip) if self.clip else study.clip
+        return Look(clip=clip, windows=self.windows, precision=self.precision)
 
     def problems(self, study: Study) -> list[Problem]:
         """A clip of the protocol's own that an encoder cannot take."""
@@ -67,7 +69,7 @@ class Measured(Protocol):
             if isinstance(model, Trained):
                 views = {v: study.views[v] for v in model.output_views().values() if v in study.views}
                 refusals = [
-                    r for view in views.values() if (r := model.network(study).refuses(self.clip, view))
+                    r for view in views.values() if (r := model.network(study).refuses(self.look(study).clip, view))
                 ]
                 found += [Problem(path=("clip",), message=f"{ref}: {refusal}") for refusal in refusals[:1]]
         return found

@@ -59,8 +59,15 @@ class Supervised(Trained, Classification):
     data: Name | None = Field(
         default=None, description="One of the study's `datasets`, to train on; by default the study's own `data`."
     )
-    clip: Clip | None = Field(default=None, description="Clips of this training; the study's own by default.")
+    clip: Clip | None = Field(
+        default=None,
+        description="Clips of this training; fields that are not given here are those of the study's clip.",
+    )
     init: ModelRef | None = Field(default=None, description="Model of the same view and network to start from.")
+
+    def own_clip(self, study: Study) -> Clip:
+        """What it trains on in ``study``."""
+        return self.clip.completed_by(study.clip) if self.clip else study.clip
 
     def starts_from(self) -> Mapping[tuple[str, ...], str]:
         return {("init",): self.init} if self.init else {}
@@ -71,7 +78,7 @@ class Supervised(Trained, Classification):
     def problems(self, study: Study) -> list[Problem]:
         found = [view_problem(study, self, self.view, ("view",))]
         if self.clip and self.view in study.views:
-            refusal = self.network(study).refuses(self.clip, study.views[self.view])
+            refusal = self.network(study).refuses(self.own_clip(study), study.views[self.view])
             found.append(Problem(path=("clip",), message=refusal) if refusal else None)
         if self.init:
             found.append(init_problem(study, self, self.view, self.init, ("init",)))
@@ -87,7 +94,7 @@ class Supervised(Trained, Classification):
         config = Config(
             view_name=self.view,
             view=study.views[self.view],
-            clip=self.clip or study.clip,
+            clip=self.own_clip(study),
             encoder=self.network(study),
             **shared,
         )

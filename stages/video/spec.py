@@ -30,6 +30,10 @@ class Clip(Strict):
         """Frames of the video that one clip covers."""
         return (self.frames - 1) * self.stride + 1
 
+    def completed_by(self, other: Clip) -> Clip:
+        """This clip as it was written; fields that were not are those of ``other``."""
+        return other.model_copy(update=self.model_dump(exclude_unset=True))
+
 
 class Rgb(Strict):
     """Colour frames, scaled to [0, 1] and normalised by the ImageNet statistics."""

@@ -205,3 +205,8 @@ def test_the_forecast_counts_the_steps(tmp_path):
     assert training.config.forecast({"clips": tmp_path}, Local(), training.expected).startswith("60 steps")
     part = stages(schedule=schedule, select="held_out", held_out={"share": 0.5})["finetune.nce.s0"]
     assert part.config.forecast({"clips": tmp_path}, Local(), {}).startswith("30 steps")  # 25 // 8 = 3
+
+
+def test_fields_of_its_clip_that_are_not_given_are_those_of_the_study():
+    found = stages(clip={"stride": 2})["finetune.nce.s0"].config.clip
+    assert (found.frames, found.stride, found.size) == (8, 2, 32)
