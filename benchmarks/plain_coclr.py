@@ -31,8 +31,7 @@ from stages.nn.spec import Encoder
 from stages.video.augment import Augmentation, Crop, draw_pair
 from stages.video.loader import Epochs
 from stages.video.sampling import frame_numbers, random_start
-from stages.video.spec import Clip
-from stages.video.transforms import MEAN, STD
+from stages.video.spec import IMAGENET_DEVIATION, IMAGENET_MEAN, Clip
 
 QUALITY = 92
 ADJUST = (pil.adjust_brightness, pil.adjust_contrast, pil.adjust_saturation, pil.adjust_hue)
@@ -85,7 +84,7 @@ def augmented(frame: Image.Image, choices: Augmentation, size: int) -> Tensor:
         frame = Image.merge("RGB", [frame.getchannel(colour.grey)] * 3)
     if colour.sigma is not None:
         frame = frame.filter(ImageFilter.GaussianBlur(colour.sigma * size / 128))
-    return pil.normalize(pil.to_tensor(frame), MEAN, STD)
+    return pil.normalize(pil.to_tensor(frame), IMAGENET_MEAN, IMAGENET_DEVIATION)
 
 
 def window(crop: Crop, width: int, height: int) -> tuple[int, int, int, int]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from stages.classify.spec import RandAugment
-from stages.video.transforms import MEAN, STD
+from stages.video.spec import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 _LEVELS = 30
 """Levels of a magnitude of 10."""
@@ -27,7 +27,7 @@ def rand_augment(clip: Tensor, spec: RandAugment, rng: np.random.Generator) -> T
     """
     magnitude = min(max(rng.normal(spec.magnitude, spec.deviation), 0.0), 10.0)
     level = round(magnitude / 10 * _LEVELS)
-    fill = [round(255 * mean) for mean in MEAN]
+    fill = [round(255 * mean) for mean in IMAGENET_MEAN]
     operations = v2.RandAugment(spec.operations, level, num_magnitude_bins=_LEVELS + 1, fill=fill)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(rng.integers(2**62)))
@@ -47,8 +47,9 @@ def erase(clip: Tensor, rng: np.random.Generator) -> Tensor:
         if not (0 < h < height and 0 < w < width):
             continue
         top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
-        noise = rng.standard_normal((frames, h, w, 3), np.float32) * np.float32(STD) + np.float32(MEAN)
-        pixels = torch.from_numpy((noise * 255).round().clip(0, 255).astype(np.uint8)).permute(3, 0, 1, 2)
+        noise = rng.standard_normal((frames, h, w, 3), np.float32)
+        colours = noise * np.float32(IMAGENET_DEVIATION) + np.float32(IMAGENET_MEAN)
+        pixels = torch.from_numpy((colours * 255).round().clip(0, 255).astype(np.uint8)).permute(3, 0, 1, 2)
         clip = clip.clone()
         clip[:, :, top : top + h, left : left + w] = pixels
         break

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
 from pydantic import Field
 
-from engine.spec.component import Data, Strict
+from engine.spec.component import Data, Strict, neutral
 from stages.video.flow_spec import Flow
 
 if TYPE_CHECKING:
@@ -35,11 +35,28 @@ class Clip(Strict):
         return other.model_copy(update=self.model_dump(exclude_unset=True))
 
 
+Deviation = Annotated[float, Field(gt=0)]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+"""Of red, green and blue, scaled to [0, 1]."""
+
+
 class Rgb(Strict):
-    """Colour frames, scaled to [0, 1] and normalised by the ImageNet statistics."""
+    """Colour frames, scaled to [0, 1], less ``mean``, over ``deviation``.
+
+    ImageNet's statistics by default. Public weights may ask for others: SlowFast's and torchvision's MViTs for 0.45 and
+    0.225 in all channels, torchvision's other video networks for 0.43216, 0.394666, 0.37645 and 0.22803, 0.22145, 0.216989.
+    """
 
     kind: Literal["rgb"] = "rgb"
     channels: ClassVar[int] = 3
+    mean: tuple[float, float, float] = neutral(
+        IMAGENET_MEAN, description="Of red, green and blue; SlowFast and torchvision's MViTs: 0.45 each."
+    )
+    deviation: tuple[Deviation, Deviation, Deviation] = neutral(
+        IMAGENET_DEVIATION, description="Of red, green and blue; SlowFast and torchvision's MViTs: 0.225 each."
+    )
 
 
 class Difference(Strict):

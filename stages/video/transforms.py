@@ -10,12 +10,8 @@ from torchvision.transforms.v2 import functional as F
 
 from stages.video.augment import Augmentation, place
 from stages.video.flow_bytes import REACH, ZERO
-from stages.video.spec import View
+from stages.video.spec import IMAGENET_DEVIATION, IMAGENET_MEAN, View
 from stages.video.wheel import flow_picture
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-"""ImageNet statistics, for RGB scaled to [0, 1]."""
 
 FLOW_UNIT = 2.0
 """Pixels of flow that a network sees as 1: about the deviation of flow in videos of people, 240 pixels high."""
@@ -61,17 +57,17 @@ def normalise(clips: Tensor, view: View) -> Tensor:
     """What a network of ``view`` sees.
 
     clips: [N, C, T, H, W] as ``ViewReader.read`` gives them, uint8 or float in [0, 1]. Returns float32 of the same shape.
-    rgb, and flow that is faithful to CoCLR's code: ImageNet mean and deviation. flow: u and v in units of ``FLOW_UNIT`` pixels.
+    rgb: the view's mean and deviation; ImageNet's for flow that is faithful to CoCLR's code. Other flow: u and v in units of ``FLOW_UNIT`` pixels.
     difference: each frame minus the one before, in units of the deviation; the first frame, which has none before it, gets the
     second's difference (zero in a clip of one frame).
     """
     clips = clips.float().div(255) if clips.dtype == torch.uint8 else clips.float()
     if view.kind == "flow" and not view.faithful:
         return (clips * 255 - ZERO) * (view.bound / REACH / FLOW_UNIT)
-    std = torch.tensor(STD, device=clips.device).view(3, 1, 1, 1)
+    mean, deviation = _statistics(view, clips.device)
     if view.kind != "difference":
-        return (clips - torch.tensor(MEAN, device=clips.device).view(3, 1, 1, 1)) / std
-    steps = clips.diff(dim=2) / std
+        return (clips - mean) / deviation
+    steps = clips.diff(dim=2) / deviation
     if clips.shape[2] == 1:
         return torch.zeros_like(clips)
     return torch.cat([steps[:, :, :1], steps], dim=2)
@@ -83,10 +79,16 @@ def denormalise(clips: Tensor, view: View) -> Tensor:
         flow = clips.movedim(1, -1).cpu().numpy()
         most = float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.99))
         return torch.from_numpy(flow_picture(flow, max(most, 1e-6))).movedim(-1, 1)
-    shape = (3, 1, 1, 1)
-    middle = torch.tensor((0.5, 0.5, 0.5) if view.kind == "difference" else MEAN, device=clips.device).view(shape)
-    scaled = clips.float() * torch.tensor(STD, device=clips.device).view(shape) + middle
+    mean, deviation = _statistics(view, clips.device)
+    scaled = clips.float() * deviation + (0.5 if view.kind == "difference" else mean)
     return scaled.mul(255).round().clamp(0, 255).to(torch.uint8)
+
+
+def _statistics(view: View, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel, [3, 1, 1, 1]."""
+    own = (view.mean, view.deviation) if view.kind == "rgb" else (IMAGENET_MEAN, IMAGENET_DEVIATION)
+    mean, deviation = torch.tensor(own, device=device).view(2, 3, 1, 1, 1)
+    return mean, deviation
 
 
 def _resized(frames: np.ndarray, top: int, left: int, height: int, width: int, size: int) -> Tensor:

@@ -10,9 +10,9 @@ from hypothesis import given, strategies as st
 from stages.video.augment import Augmentation, Colour, Crop
 from stages.video.flow_bytes import to_bytes
 from stages.video.flow_spec import Flow
-from stages.video.spec import Difference, Rgb
+from stages.video.spec import IMAGENET_DEVIATION, IMAGENET_MEAN, Difference, Rgb
 from stages.video.transforms import (
-    FLOW_UNIT, MEAN, STD, denormalise, evaluation_clip, mirrored, normalise, recoloured, training_clip,
+    FLOW_UNIT, denormalise, evaluation_clip, mirrored, normalise, recoloured, training_clip,
 )  # fmt: skip
 
 
@@ -71,15 +71,23 @@ def test_frames_that_may_not_be_written_are_fine(recwarn):
 
 def test_rgb_by_hand():
     clip = torch.tensor([255, 0, 51], dtype=torch.uint8).view(1, 3, 1, 1, 1)
-    expected = [(v - m) / s for v, m, s in zip((1.0, 0.0, 0.2), MEAN, STD)]
+    expected = [(v - m) / s for v, m, s in zip((1.0, 0.0, 0.2), IMAGENET_MEAN, IMAGENET_DEVIATION)]
     assert normalise(clip, Rgb()).flatten().tolist() == pytest.approx(expected, rel=1e-5)
     assert torch.equal(normalise(clip.float() / 255, Rgb()), normalise(clip, Rgb()))
+
+
+def test_statistics_of_ones_own_by_hand():
+    slowfast = Rgb(mean=(0.45, 0.45, 0.45), deviation=(0.225, 0.225, 0.225))
+    clip = torch.tensor([255, 0, 51], dtype=torch.uint8).view(1, 3, 1, 1, 1)
+    seen = normalise(clip, slowfast)
+    assert seen.flatten().tolist() == pytest.approx([0.55 / 0.225, -2.0, -0.25 / 0.225], rel=1e-5)
+    assert torch.equal(denormalise(seen, slowfast), clip)
 
 
 def test_differences_by_hand():
     clip = torch.tensor([0.1, 0.3, 0.2]).view(1, 1, 3, 1, 1).expand(1, 3, 3, 1, 1)
     out = normalise(clip, Difference())[0, 0].flatten().tolist()
-    assert out == pytest.approx([0.2 / STD[0], 0.2 / STD[0], -0.1 / STD[0]], rel=1e-5)
+    assert out == pytest.approx([0.2 / IMAGENET_DEVIATION[0], 0.2 / IMAGENET_DEVIATION[0], -0.1 / IMAGENET_DEVIATION[0]], rel=1e-5)
 
 
 def test_a_still_video_has_no_difference_and_neither_has_one_frame():
