@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from engine.errors import UserError
 from engine.run.home import home
 from engine.run.local import Local, load_local, root_variable
+from engine.run.main import pin_threads
 
 
 @pytest.fixture
@@ -69,3 +71,15 @@ def test_variables_win(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDSPEC_THREADS", "one")
     with pytest.raises(UserError, match="VIDSPEC_"):
         load_local()
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_threads_are_counted_and_sleep_while_they_wait(chosen, expected, monkeypatch) -> None:
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "64"} | chosen)
+    pin_threads(Local(threads=3))
+    assert os.environ == {
+        "OMP_NUM_THREADS": "3",
+        "MKL_NUM_THREADS": "3",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": expected,
+    }
