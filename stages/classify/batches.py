@@ -16,7 +16,7 @@ from stages.video.augment import Colour, Recipe, draw
 from stages.video.loader import Epochs
 from stages.video.sampling import frame_numbers, random_start
 from stages.video.spec import Clip
-from stages.video.transforms import recoloured, training_clip
+from stages.video.transforms import recoloured, statistics, training_clip
 
 if TYPE_CHECKING:
     from stages.video.views import ViewReader
@@ -55,7 +55,7 @@ class TrainBatches(Dataset):
         choices = draw(Recipe(area=how.area, jitter_share=jitter), rng)
         pixels = training_clip(self.reader.read(row, numbers), choices, self.clip.size, self.reader.view)
         if not isinstance(how.colours, Jitter):
-            pixels = rand_augment(pixels, how.colours, rng)
+            pixels = rand_augment(pixels, how.colours, statistics(self.reader.view), rng)
         if rng.random() < how.erase_share:
-            pixels = erase(pixels, rng)
+            pixels = erase(pixels, statistics(self.reader.view), rng)
         return pixels, choices.colour if recoloured(self.reader.view) else Colour()

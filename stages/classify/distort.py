@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from stages.classify.spec import RandAugment
-from stages.video.spec import IMAGENET_DEVIATION, IMAGENET_MEAN
+from stages.video.transforms import Statistics
 
 _LEVELS = 30
 """Levels of a magnitude of 10."""
@@ -20,22 +20,22 @@ _ASPECT = 0.3
 """Least ratio of an erased rectangle's sides; the greatest is its inverse (Zhong et al., "Random Erasing")."""
 
 
-def rand_augment(clip: Tensor, spec: RandAugment, rng: np.random.Generator) -> Tensor:
+def rand_augment(clip: Tensor, spec: RandAugment, colours: Statistics, rng: np.random.Generator) -> Tensor:
     """Distort a clip, all of its frames alike: uint8 [3, T, H, W] -> the same shape.
 
     What a rotation or a shift uncovers is filled with the mean colour. The global torch generator is left as it was.
     """
     magnitude = min(max(rng.normal(spec.magnitude, spec.deviation), 0.0), 10.0)
     level = round(magnitude / 10 * _LEVELS)
-    fill = [round(255 * mean) for mean in IMAGENET_MEAN]
+    fill = [round(255 * mean) for mean in colours[0]]
     operations = v2.RandAugment(spec.operations, level, num_magnitude_bins=_LEVELS + 1, fill=fill)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(rng.integers(2**62)))
         return operations(clip.transpose(0, 1)).transpose(0, 1).contiguous()
 
 
-def erase(clip: Tensor, rng: np.random.Generator) -> Tensor:
-    """One rectangle, the same in all frames, becomes noise of ImageNet's mean and deviation: uint8 [3, T, H, W].
+def erase(clip: Tensor, colours: Statistics, rng: np.random.Generator) -> Tensor:
+    """One rectangle, the same in all frames, becomes noise of these statistics: uint8 [3, T, H, W].
 
     The clip stays as it is in the rare case that no rectangle fits in ten tries.
     """
@@ -48,8 +48,8 @@ def erase(clip: Tensor, rng: np.random.Generator) -> Tensor:
             continue
         top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
         noise = rng.standard_normal((frames, h, w, 3), np.float32)
-        colours = noise * np.float32(IMAGENET_DEVIATION) + np.float32(IMAGENET_MEAN)
-        pixels = torch.from_numpy((colours * 255).round().clip(0, 255).astype(np.uint8)).permute(3, 0, 1, 2)
+        shown = noise * np.float32(colours[1]) + np.float32(colours[0])
+        pixels = torch.from_numpy((shown * 255).round().clip(0, 255).astype(np.uint8)).permute(3, 0, 1, 2)
         clip = clip.clone()
         clip[:, :, top : top + h, left : left + w] = pixels
         break

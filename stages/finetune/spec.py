@@ -94,9 +94,10 @@ class Config(StageConfig, Recipe):
         share = self.held_out.share if self.held_out else 0.0
         trained = {} if videos is None else {"train": round(videos * (1 - share))}
         passes = 3  # of each video: forward and backward
+        held_as = 1 + 4 + (4 if self.mix else 0)  # as loaded, normalised and mixed
         return training_forecast(
             self.encoder, self.view, self.clip, self.schedule, self.precision, passes, None, trained,
-            self.augmentation.repeats,
+            self.augmentation.repeats, held_as,
         )  # fmt: skip
 
 

@@ -89,17 +89,18 @@ class PredictionMonitor:
 
 
 class PartOfTime:
-    """The share of all time that goes into one part of a training. On a GPU it is measured there; nothing waits."""
+    """The share of a training's time that goes into one part of its steps. On a GPU it is measured there; nothing waits."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
         self._spans: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
         self._seconds = 0.0
-        self._started = time.perf_counter()
+        self._started: float | None = None
 
     @contextmanager
     def measured(self) -> Iterator[None]:
         """What runs inside belongs to the part."""
+        self._started = self._started or time.perf_counter()
         if self._cuda:
             span = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             span[0].record()
@@ -112,9 +113,9 @@ class PartOfTime:
             self._seconds += time.perf_counter() - started
 
     def share(self) -> float:
-        """Since the start."""
+        """Since the part was first measured."""
         if self._spans:
             torch.cuda.synchronize()
             self._seconds += sum(first.elapsed_time(last) for first, last in self._spans) / 1000
             self._spans = []
-        return self._seconds / (time.perf_counter() - self._started)
+        return self._seconds / (time.perf_counter() - self._started) if self._started else 0.0

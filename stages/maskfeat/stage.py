@@ -23,7 +23,7 @@ from stages.nn.optim import learning_rate, optimizer, set_learning_rate
 from stages.nn.pace import Pace
 from stages.nn.precision import numbers
 from stages.nn.spec import Card
-from stages.nn.weights import save_encoder, save_head
+from stages.nn.weights import load_head, save_encoder, save_head
 from stages.video.clips import Clips
 from stages.video.loader import Epochs, Loader, default_workers
 from stages.video.transforms import normalise
@@ -46,7 +46,10 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     targets = Targets(
         config.target, (clip.frames, clip.size, clip.size), config.grid, how.place(teacher) if teacher else None
     )
-    network = how.place(Predictor(starting_encoder(config, context), targets.width, context.seed_for("head"))).train()
+    network = Predictor(starting_encoder(config, context), targets.width, context.seed_for("head"))
+    if "init" in context.inputs and load_head(context.input("init"), network.head()):
+        context.say("goes on with the mask token and the predictions of the model that it starts from")
+    network = how.place(network).train()
     groups = [{"params": list(network.parameters())}]
     optim = optimizer(schedule, groups if schedule.decay_vectors else spare_vectors(groups))
     monitor, pace, target_time = PredictionMonitor(context, total), Pace(context), PartOfTime(device)

@@ -42,14 +42,23 @@ def encoder_cost(encoder: Encoder, channels: int, clip: Clip) -> EncoderCost:
 
 
 def training_line(
-    cost: EncoderCost, steps: int | None, epochs: int, batch: int, passes: float, bf16: bool, at_once: int | None = None
+    cost: EncoderCost,
+    steps: int | None,
+    epochs: int,
+    batch: int,
+    passes: float,
+    bf16: bool,
+    at_once: int | None = None,
+    waiting: int = 0,
 ) -> str:
     """One line for ``vidspec plan``.
 
-    at_once: clips of the batch in memory together, by default all. steps: of the whole training, None while the number of videos is not known. passes: forward passes that one clip of the
-    batch costs in all, a backward pass counting as two. Weights, gradients, optimiser and slow copy take 20 bytes a parameter.
+    at_once: clips of the batch that the network is given together, by default all. waiting: bytes of the batch itself.
+    steps: of the whole training, None while the number of videos is not known. passes: forward passes that one clip of
+    the batch costs in all, a backward pass counting as two. Weights, gradients, optimiser and slow copy take 20 bytes a
+    parameter.
     """
-    memory = (at_once or batch) * cost.activation_bytes * (0.5 if bf16 else 1) + 20 * cost.parameters
+    memory = (at_once or batch) * cost.activation_bytes * (0.5 if bf16 else 1) + 20 * cost.parameters + waiting
     flops = batch * cost.forward_flops * passes
     a_step = f"{flops / 1e12:.3g} TFLOP a step, {memory / 1e9:.2g} GB of GPU memory"
     if steps is None:
@@ -68,16 +77,19 @@ def training_forecast(
     clips_folder: Path | None,
     expected: Mapping[str, int],
     repeats: int = 1,
+    held_as: int = 1,
 ) -> str:
     """The line for a training of one encoder on the ``train`` split: of the clips that are there, else as many as expected.
 
-    repeats: clips of each video in a batch.
+    repeats: clips of each video in a batch. held_as: bytes that a value of the whole batch takes; 1 as it is loaded.
     """
     videos = train_videos(clips_folder) if clips_folder else expected.get("train")
     steps = None if videos is None else schedule.epochs * (videos // schedule.batch)
     cost = encoder_cost(encoder, view.channels, clip)
     clips = schedule.batch * repeats
-    return training_line(cost, steps, schedule.epochs, clips, passes, precision != "fp32", schedule.at_once(clips))
+    waiting = held_as * clips * view.channels * clip.frames * clip.size**2
+    bf16, at_once = precision != "fp32", schedule.at_once(clips)
+    return training_line(cost, steps, schedule.epochs, clips, passes, bf16, at_once, waiting)
 
 
 def train_videos(clips_folder: Path) -> int:

@@ -222,8 +222,8 @@ class TransformerSchedule(Schedule):
     micro_batch: int | None = neutral(
         None,
         ge=1,
-        description="Clips in memory at a time, over which gradients add up to those of the batch; by default all. "
-        "BatchNorm, which these transformers have not, would see no more than them.",
+        description="Clips that the network is given at a time, over which gradients add up to those of the batch; by "
+        "default all. BatchNorm, which these transformers have not, would see no more than them.",
     )
 
     def at_once(self, clips: int) -> int:

@@ -102,7 +102,8 @@ class TsmResNet(resnet.ResNet):
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             for block in stage:
                 maps = block(maps, frames)
-        return maps.unflatten(0, (count, frames)).mean((1, 3, 4))
+        maps = self.avgpool(maps.unflatten(0, (count, frames)).transpose(1, 2))  # where the map of a clip can be read
+        return maps.mean((2, 3, 4))
 
 
 def tsm_resnet(depth: int, channels: int) -> TsmResNet:

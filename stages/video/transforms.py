@@ -13,6 +13,9 @@ from stages.video.flow_bytes import REACH, ZERO
 from stages.video.spec import IMAGENET_DEVIATION, IMAGENET_MEAN, View
 from stages.video.wheel import flow_picture
 
+Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Mean and deviation of red, green and blue."""
+
 FLOW_UNIT = 2.0
 """Pixels of flow that a network sees as 1: about the deviation of flow in videos of people, 240 pixels high."""
 
@@ -53,6 +56,11 @@ def recoloured(view: View) -> bool:
     return view.kind != "flow" or view.faithful
 
 
+def statistics(view: View) -> Statistics:
+    """Mean and deviation of colours in [0, 1] by which a view normalises them: its own for rgb, else ImageNet's."""
+    return (view.mean, view.deviation) if view.kind == "rgb" else (IMAGENET_MEAN, IMAGENET_DEVIATION)
+
+
 def normalise(clips: Tensor, view: View) -> Tensor:
     """What a network of ``view`` sees.
 
@@ -64,7 +72,7 @@ def normalise(clips: Tensor, view: View) -> Tensor:
     clips = clips.float().div(255) if clips.dtype == torch.uint8 else clips.float()
     if view.kind == "flow" and not view.faithful:
         return (clips * 255 - ZERO) * (view.bound / REACH / FLOW_UNIT)
-    mean, deviation = _statistics(view, clips.device)
+    mean, deviation = _as_tensors(statistics(view), clips.device)
     if view.kind != "difference":
         return (clips - mean) / deviation
     steps = clips.diff(dim=2) / deviation
@@ -79,15 +87,14 @@ def denormalise(clips: Tensor, view: View) -> Tensor:
         flow = clips.movedim(1, -1).cpu().numpy()
         most = float(np.quantile(np.hypot(flow[..., 0], flow[..., 1]), 0.99))
         return torch.from_numpy(flow_picture(flow, max(most, 1e-6))).movedim(-1, 1)
-    mean, deviation = _statistics(view, clips.device)
+    mean, deviation = _as_tensors(statistics(view), clips.device)
     scaled = clips.float() * deviation + (0.5 if view.kind == "difference" else mean)
     return scaled.mul(255).round().clamp(0, 255).to(torch.uint8)
 
 
-def _statistics(view: View, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each channel, [3, 1, 1, 1]."""
-    own = (view.mean, view.deviation) if view.kind == "rgb" else (IMAGENET_MEAN, IMAGENET_DEVIATION)
-    mean, deviation = torch.tensor(own, device=device).view(2, 3, 1, 1, 1)
+def _as_tensors(found: Statistics, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Each [3, 1, 1, 1]."""
+    mean, deviation = torch.tensor(found, device=device).view(2, 3, 1, 1, 1)
     return mean, deviation
 
 

@@ -10,13 +10,21 @@ Stages = tuple[int, ...]
 
 
 def shapes(
-    width: int, stages: Stages, table: tuple[int, int], last_stride: bool, apart: bool = False
+    width: int,
+    stages: Stages,
+    table: tuple[int, int],
+    last_stride: bool,
+    apart: bool = False,
+    heads: int = 1,
+    in_attention: bool = False,
 ) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every weight of MaskFeat's pre-training.
 
     table: frames and sides of the map after the patch embedding that tables are made for. apart: queries, keys and
-    values.
+    values. heads: of the first stage. in_attention: the width doubles in the attention of a stage's first block, as in
+    MViTv2, instead of the MLP of the block before it (DIM_MUL_IN_ATT).
     """
+    each = width // heads  # channels of a head, the same in all stages
     found = {"patch_embed.proj.weight": (width, 3, 3, 7, 7), "patch_embed.proj.bias": (width,)}
     found |= {"cls_token": (1, 1, width), "mask_token": (1, 1, width)}
     number, side, key_stride = 0, table[1], 2 ** (len(stages) - 1)
@@ -26,19 +34,22 @@ def shapes(
             halves = place == 0 and stage > 0 and (stage < len(stages) - 1 or last_stride)
             key_stride = key_stride // 2 if halves else key_stride
             longest = max(side // 2 if halves else side, side // key_stride)
-            outside = 2 * inside if place == count - 1 and stage < len(stages) - 1 else inside
+            doubles = place == count - 1 and stage < len(stages) - 1 and not in_attention
+            outside = 2 * inside if doubles else inside
+            given = inside // 2 if in_attention and place == 0 and stage > 0 else inside  # channels of the block's input
             name = f"blocks.{number}."
-            found |= {f"{name}{norm}.{part}": (inside,) for norm in ("norm1", "norm2") for part in ("weight", "bias")}
+            for norm, size in (("norm1", given), ("norm2", inside)):
+                found |= {f"{name}{norm}.{part}": (size,) for part in ("weight", "bias")}
             linear = {"attn.proj": (inside, inside), "mlp.fc1": (4 * inside, inside), "mlp.fc2": (outside, 4 * inside)}
-            linear |= {f"attn.{p}": (inside, inside) for p in "qkv"} if apart else {"attn.qkv": (3 * inside, inside)}
-            linear |= {"proj": (outside, inside)} if outside != inside else {}
+            linear |= {f"attn.{p}": (inside, given) for p in "qkv"} if apart else {"attn.qkv": (3 * inside, given)}
+            linear |= {"proj": (outside, given)} if outside != given else {}
             for layer, shape in linear.items():
                 found |= {f"{name}{layer}.weight": shape, f"{name}{layer}.bias": shape[:1]}
             for p in "qkv":
-                found |= {f"{name}attn.pool_{p}.weight": (width, 1, 3, 3, 3)}
-                found |= {f"{name}attn.norm_{p}.{part}": (width,) for part in ("weight", "bias")}
-            found |= {f"{name}attn.rel_pos_{axis}": (2 * longest - 1, width) for axis in "hw"}
-            found |= {f"{name}attn.rel_pos_t": (2 * table[0] - 1, width)}
+                found |= {f"{name}attn.pool_{p}.weight": (each, 1, 3, 3, 3)}
+                found |= {f"{name}attn.norm_{p}.{part}": (each,) for part in ("weight", "bias")}
+            found |= {f"{name}attn.rel_pos_{axis}": (2 * longest - 1, each) for axis in "hw"}
+            found |= {f"{name}attn.rel_pos_t": (2 * table[0] - 1, each)}
             number, side = number + 1, side // 2 if halves else side
     last = width * 2 ** (len(stages) - 1)
     found |= {"pred_head.transforms.0.0.weight": (last,), "pred_head.transforms.0.0.bias": (last,)}

@@ -14,7 +14,7 @@ from stages.checkpoint.spec import Config
 from stages.checkpoint.stage import run
 from stages.nn.encoders import build_encoder
 from stages.nn.mvit_names import public_name
-from stages.nn.spec import MaskFeatMvit, Narrow, SmallMvit
+from stages.nn.spec import MaskFeatMvit, MvitV2, Narrow, SmallMvit
 from stages.nn.weights import load_encoder
 from stages.study import Study
 from stages.video.spec import Clip, Rgb
@@ -54,15 +54,24 @@ def saved(tmp_path):
 
 
 @pytest.mark.parametrize("last_stride", [True, False])
-def test_every_weight_of_maskfeat_s_has_its_public_name_and_shape(last_stride):
+@pytest.mark.parametrize(
+    "spec, width, stages, other",
+    [
+        (MaskFeatMvit(kind="maskfeat_s"), 96, (1, 2, 11, 2), {}),
+        (MaskFeatMvit(kind="maskfeat_l"), 144, (2, 6, 36, 4), {"heads": 2}),
+        (MvitV2(kind="mvit_v2_s"), 96, (1, 2, 11, 2), {"in_attention": True}),
+    ],
+    ids=["maskfeat_s", "maskfeat_l", "mvit_v2_s"],
+)
+def test_every_weight_has_its_public_name_and_shape(spec, width, stages, other, last_stride):
     with torch.device("meta"):
-        ours = build_encoder(MaskFeatMvit(kind="maskfeat_s", last_stride=last_stride), 3, seed=0).body.state_dict()
-    theirs = shapes(96, (1, 2, 11, 2), (8, 56), last_stride)
+        ours = build_encoder(spec.model_copy(update={"last_stride": last_stride}), 3, seed=0).body.state_dict()
+    theirs = shapes(width, stages, (8, 56), last_stride, **other)
     left = {name: tuple(t.shape) for name, t in ours.items() if not name.startswith(("norm.", "pos_encoding."))}
     assert {public_name(name): shape for name, shape in left.items()} == {
         name: shape for name, shape in theirs.items() if not name.startswith(("pred_head.", "cls_token", "mask_token"))
     }
-    assert ours["pos_encoding.class_token"].shape == (96,) and theirs["cls_token"] == (1, 1, 96)
+    assert ours["pos_encoding.class_token"].shape == (width,) and theirs["cls_token"] == (1, 1, width)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from stages.classify.distort import erase, rand_augment
 from stages.classify.mixing import Mixer
 from stages.classify.spec import Mix, RandAugment
+from stages.video.spec import Rgb
+from stages.video.transforms import statistics
+
+STATISTICS = statistics(Rgb())
 
 
 def clip(frames: int = 3, height: int = 24, width: int = 20) -> torch.Tensor:
@@ -28,23 +32,23 @@ def still(frames: int = 3) -> torch.Tensor:
 def test_frames_stay_alike_and_a_seed_gives_the_same(seed):
     spec = RandAugment(kind="rand_augment")
     state = torch.get_rng_state()
-    made = rand_augment(still(), spec, np.random.default_rng(seed))
+    made = rand_augment(still(), spec, STATISTICS, np.random.default_rng(seed))
     assert made.shape == still().shape and made.dtype == torch.uint8
     assert all(torch.equal(made[:, 0], made[:, t]) for t in range(3))
     torch.rand(3)
-    assert torch.equal(made, rand_augment(still(), spec, np.random.default_rng(seed)))
+    assert torch.equal(made, rand_augment(still(), spec, STATISTICS, np.random.default_rng(seed)))
     torch.set_rng_state(state)
 
 
 def test_distortions_differ_and_grow_with_the_magnitude():
     def moved(magnitude: float) -> float:
         spec = RandAugment(kind="rand_augment", magnitude=magnitude, deviation=0.0)
-        made = [rand_augment(clip(), spec, np.random.default_rng(seed)).float() for seed in range(60)]
+        made = [rand_augment(clip(), spec, STATISTICS, np.random.default_rng(seed)).float() for seed in range(60)]
         return float(np.mean([(m - clip().float()).abs().mean() for m in made]))
 
     assert moved(0.0) < moved(4.0) < moved(10.0)
     spec = RandAugment(kind="rand_augment")
-    made = [rand_augment(clip(), spec, np.random.default_rng(seed)) for seed in range(20)]
+    made = [rand_augment(clip(), spec, STATISTICS, np.random.default_rng(seed)) for seed in range(20)]
     assert len({m.numpy().tobytes() for m in made}) > 10
 
 
@@ -52,7 +56,7 @@ def test_the_global_generator_is_left_alone():
     torch.manual_seed(5)
     expected = torch.rand(4)
     torch.manual_seed(5)
-    rand_augment(clip(), RandAugment(kind="rand_augment"), np.random.default_rng(0))
+    rand_augment(clip(), RandAugment(kind="rand_augment"), STATISTICS, np.random.default_rng(0))
     Mixer(Mix(), 3, 0)(0, torch.rand(4, 3, 2, 8, 8), torch.tensor([0, 1, 2, 0]))
     torch.manual_seed(5)
     Mixer(Mix(), 3, 0)(0, torch.zeros(4, 3, 2, 8, 8), torch.tensor([0, 1, 2, 0]))
@@ -63,7 +67,7 @@ def test_the_global_generator_is_left_alone():
 @settings(max_examples=60, deadline=None)
 def test_one_rectangle_becomes_noise_in_all_frames(seed):
     before = clip(4, 32, 32)
-    after = erase(before, np.random.default_rng(seed))
+    after = erase(before, STATISTICS, np.random.default_rng(seed))
     changed = (after != before).any(0)  # [T, H, W]
     assert torch.equal(before, clip(4, 32, 32))
     where = changed.any(0)
@@ -110,3 +114,12 @@ def test_some_batches_are_cut_and_some_are_laid_over():
     assert 5 < sum(cut) < 35
     again = [clips for clips, _ in mixed(0.5)]
     assert all(torch.equal(a, b) for a, (b, _) in zip(again, mixed(0.5)))
+
+
+def test_noise_has_the_statistics_of_the_view():
+    view = Rgb(mean=(0.2, 0.45, 0.6), deviation=(0.05, 0.1, 0.02))
+    black = torch.zeros(3, 4, 64, 64, dtype=torch.uint8)
+    after = erase(black, statistics(view), np.random.default_rng(0)).float() / 255
+    noise = after[:, after.amax((0, 1))[None].expand(4, -1, -1) > 0]
+    assert noise.mean(1).tolist() == pytest.approx(view.mean, abs=0.01)
+    assert noise.std(1).tolist() == pytest.approx(view.deviation, abs=0.01)

@@ -207,6 +207,10 @@ def test_it_starts_from_another_model(make_clips, make_context, tmp_path):
     for name, tensor in one.items():
         if ".rel_pos_" not in name:  # tables go to another length and back
             assert torch.allclose(other[name], tensor, atol=1e-6), name
+    one, other = (load_file(c.out / "head.safetensors") for c in (first, again))
+    assert {"token.mask", "linear.weight"} < one.keys()
+    for name, tensor in one.items():
+        assert torch.allclose(other[name], tensor, atol=1e-6), name
 
 
 def test_no_block_is_skipped_in_pre_training(make_context):

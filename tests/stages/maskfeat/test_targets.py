@@ -14,7 +14,7 @@ from stages.maskfeat.hog import hog
 from stages.maskfeat.target_spec import FeatureTarget, HogTarget, NormalisedPixelTarget, PixelTarget
 from stages.maskfeat.targets import FeatureMap, Targets, constant_loss, feature_targets, mask_on_grid
 from stages.nn.encoders import VideoEncoder, build_encoder
-from stages.nn.spec import Narrow, Torchvision
+from stages.nn.spec import Narrow, Torchvision, TsmResnet
 
 CLIP, GRID = (4, 32, 48), (2, 2, 3)
 KINDS = [
@@ -108,7 +108,7 @@ def test_a_mask_covers_all_tokens_of_its_cells():
 
 
 @pytest.mark.parametrize(
-    "spec", [Narrow(kind="narrow", width=4), Torchvision(kind="r3d_18"), Torchvision(kind="s3d")], ids=lambda s: s.kind
+    "spec", [Narrow(kind="narrow", width=4), Torchvision(kind="r3d_18"), Torchvision(kind="s3d"), TsmResnet(kind="tsm_resnet18")], ids=lambda s: s.kind
 )
 def test_the_map_of_a_convolutional_teacher_is_what_it_averages(spec):
     teacher = build_encoder(spec, 3, 0).eval()

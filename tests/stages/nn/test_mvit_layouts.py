@@ -56,6 +56,9 @@ def test_a_small_one_has_what_its_spec_says():
         (maskfeat_s(last_stride=False), 16, 224, 86.5, None),
         (maskfeat_l(), 16, 224, 377, 218e6),
         (mvit_v2_s(last_stride=False), 8, 64, 2.7, None),
+        (mvit_v2_s(last_stride=False), 8, 128, 10.9, None),
+        (mvit_v2_s(last_stride=False), 16, 64, 5.4, None),
+        (mvit_v2_s(last_stride=False), 16, 112, 17.2, None),
     ],
 )
 def test_arithmetic_and_parameters_as_published(layout, frames, size, multiply_adds, parameters):
