@@ -161,14 +161,15 @@ def pin_threads(local: Local) -> None:
     """Fix the number of CPU threads before NumPy and torch are imported: it is part of the bits of a result.
 
     torch gets them. NumPy gets one: on matrices as small as a probe's, OpenBLAS is ten times slower with two.
-    They sleep while they wait, unless the user says otherwise: when another program takes one of the cores, threads
-    that spin make a step take up to twenty times as long.
+    While they wait for each other they spin for some microseconds and then sleep, unless the user says otherwise: as
+    long as GNU's OpenMP spins by itself, a step takes twenty times as long when another program has one of the cores.
     """
     threads = local.threads or len(os.sched_getaffinity(0))
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if local.determinism == "strict":
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
 

@@ -73,13 +73,16 @@ def test_variables_win(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         load_local()
 
 
-@pytest.mark.parametrize(("chosen", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
-def test_threads_are_counted_and_sleep_while_they_wait(chosen, expected, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "10000"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+    ],
+)
+def test_threads_are_counted_and_soon_sleep_while_they_wait(chosen, expected, monkeypatch) -> None:
     monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "64"} | chosen)
     pin_threads(Local(threads=3))
-    assert os.environ == {
-        "OMP_NUM_THREADS": "3",
-        "MKL_NUM_THREADS": "3",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_WAIT_POLICY": expected,
-    }
+    counts = {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "1"}
+    assert os.environ == counts | expected
