@@ -9,11 +9,11 @@ with the same crops and colours. It prints steps a second, medians, the ratio, a
 as JPEG (as the plain ones always are). Batches are made in the step's own time, so that neither works while the other
 has its turn.
 
-Seen on two Zen 5 cores with bf16 units, otherwise idle, two threads, on two days: s3d 2.8 and 3.4, without data 2.4 and
-3.0; narrow 4.9 and 5.2; loading 10 to 12 times as fast raw, 4.7 JPEG; mining 0.2 to 1.1 %. On two Zen 3 cores that others used too (no bf16 units, so fp32; CPU time
-of one thread agrees): s3d 2.05, and 1.7 to 1.85 without data, which misses the goal; narrow 3.5; loading 9 to 12 raw,
-3.8 to 4.0 JPEG; mining 0.1 to 0.6 %. In fp32 s3d has little left to give: ours reached 70 to 80 % of the rate of
-large matrix products.
+Seen on two Zen 5 cores with bf16 units, otherwise idle, two threads, on two days: s3d 2.8 and 3.4, without data 2.4
+and 3.0; narrow 4.9 and 5.2; loading 10 to 12 times as fast raw, 4.7 JPEG; mining 0.2 to 1.1 %. On two Zen 3 cores
+that others used too (no bf16 units, so fp32; CPU time of one thread agrees): s3d 2.05, and 1.7 to 1.85 without data,
+which misses the goal; narrow 3.5; loading 9 to 12 raw, 3.8 to 4.0 JPEG; mining 0.1 to 0.6 %. In fp32 s3d has little
+left to give: ours reached 70 to 80 % of the rate of large matrix products.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def pin_threads(local: Local) -> None:
 
     torch gets them. NumPy gets one: on matrices as small as a probe's, OpenBLAS is ten times slower with two.
     While they wait for each other they spin for some microseconds and then sleep, unless the user says otherwise: as
-    long as GNU's OpenMP spins by itself, a step takes twenty times as long when another program has one of the cores.
+    long as GNU's OpenMP spins by itself, a step takes five to ten times as long while other programs want all cores.
     """
     threads = local.threads or len(os.sched_getaffinity(0))
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -48,7 +48,7 @@ def run(config: Config, context: Context) -> dict[str, Any]:
     )
     network = Predictor(starting_encoder(config, context), targets.width, context.seed_for("head"))
     if "init" in context.inputs and load_head(context.input("init"), network.head()):
-        context.say("goes on with the mask token and the predictions of the model that it starts from")
+        context.say("goes on with the mask token and the prediction head of the model that it starts from")
     network = how.place(network).train()
     groups = [{"params": list(network.parameters())}]
     optim = optimizer(schedule, groups if schedule.decay_vectors else spare_vectors(groups))

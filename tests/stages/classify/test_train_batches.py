@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from stages.classify.batches import TrainBatches
+from stages.classify.spec import Augmentation
 from stages.video.loader import Epochs
 from stages.video.spec import Clip, Rgb
 from stages.video.views import ViewReader
@@ -36,3 +37,13 @@ def test_three_clips_in_ten_are_jittered(make_clips) -> None:
     jittered = sum(colour.factors is not None for step in range(4) for colour in batches[step][1])
     assert 90 <= jittered <= 150
     assert all(colour.grey is None and colour.sigma is None for colour in batches[0][1])
+
+
+def test_what_is_erased_becomes_noise_of_the_views_statistics(make_clips) -> None:
+    clips = make_clips([(0, "train")] * 8, frames=2, size=(64, 64))
+    rows, clip = clips.split("train"), Clip(frames=2, size=64)
+    red = Rgb(mean=(0.9, 0.1, 0.1), deviation=(0.001, 0.001, 0.001))
+    reader = ViewReader(red, clips)
+    pixels = TrainBatches(reader, clip, Epochs(rows, 8, 0), 1, Augmentation(erase_share=1.0))[0][0]
+    noise = (pixels.float() / 255 - torch.tensor(red.mean).view(3, 1, 1, 1)).abs().amax(1) < 0.01
+    assert (noise.float().mean((1, 2, 3)) > 0.015).all()  # an erased rectangle is a fiftieth of the picture at least

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from pydantic import ValidationError
@@ -210,3 +211,14 @@ def test_the_forecast_counts_the_steps(tmp_path):
 def test_fields_of_its_clip_that_are_not_given_are_those_of_the_study():
     found = stages(clip={"stride": 2})["finetune.nce.s0"].config.clip
     assert (found.frames, found.stride, found.size) == (8, 2, 32)
+
+
+def test_the_forecast_counts_the_batch_that_waits():
+    """2,000 clips of 3 x 8 x 64 x 64: 1 GB as bytes and in fp32, 1.8 GB when mixed too."""
+
+    def gigabytes(**fields) -> float:
+        schedule = {"batch": 2000, "micro_batch": 1}
+        training = stages(["tokens"], clip={"size": 64}, schedule=schedule, **fields)["finetune.tokens.s0"]
+        return float(re.search(r"([\d.]+) GB", training.config.forecast({}, Local(), {}))[1])
+
+    assert gigabytes(mix={}) - gigabytes() == pytest.approx(0.79, abs=0.1)

@@ -108,7 +108,14 @@ def test_a_mask_covers_all_tokens_of_its_cells():
 
 
 @pytest.mark.parametrize(
-    "spec", [Narrow(kind="narrow", width=4), Torchvision(kind="r3d_18"), Torchvision(kind="s3d"), TsmResnet(kind="tsm_resnet18")], ids=lambda s: s.kind
+    "spec",
+    [
+        Narrow(kind="narrow", width=4),
+        Torchvision(kind="r3d_18"),
+        Torchvision(kind="s3d"),
+        TsmResnet(kind="tsm_resnet18"),
+    ],
+    ids=lambda s: s.kind,
 )
 def test_the_map_of_a_convolutional_teacher_is_what_it_averages(spec):
     teacher = build_encoder(spec, 3, 0).eval()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from stages.nn.cost import EncoderCost, encoder_cost, train_videos, training_forecast, training_line
-from stages.nn.spec import Narrow, Schedule, Torchvision
+from stages.nn.spec import Narrow, Schedule, Torchvision, TransformerSchedule
 from stages.video.spec import Clip, Rgb
 
 
@@ -41,6 +43,18 @@ def test_the_line_by_hand():
     assert "9 epochs in batches of 10" in training_line(cost, None, 9, 10, 4, True)
     assert "12 GB" in training_line(cost, 1, 1, 10, 4, bf16=False)
     assert "5 GB" in training_line(cost, 1, 1, 10, 4, bf16=False, at_once=3)
+    assert "9 GB" in training_line(cost, 1, 1, 10, 4, bf16=False, at_once=3, waiting=4 * 10**9)
+
+
+def test_the_batch_itself_takes_memory():
+    """1,000 clips of 3 x 8 x 64 x 64: 0.1 GB as bytes, 0.9 GB as bytes and two copies in fp32."""
+    schedule, clip = TransformerSchedule(batch=1000, micro_batch=1), Clip(frames=8, size=64)
+
+    def gigabytes(held_as: int) -> float:
+        given = (Narrow(kind="narrow", width=4), Rgb(), clip, schedule, "fp32", 3, None, {})
+        return float(re.search(r"([\d.e-]+) GB", training_forecast(*given, held_as=held_as))[1])
+
+    assert gigabytes(1) == pytest.approx(0.1, abs=0.02) and gigabytes(9) == pytest.approx(0.9, abs=0.02)
 
 
 def test_videos_that_are_there_count_before_those_expected(tmp_path):

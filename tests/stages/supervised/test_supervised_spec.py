@@ -72,7 +72,10 @@ def test_stages_on_the_studys_data_and_on_another():
         "acp": {"method": "supervised", "data": "trimmed", "clip": {"frames": 4, "size": 32}},
         "plus": {"method": "supervised", "on": "segments", "init": "acp"},
     }
+    models["slow"] = models["plus"] | {"clip": {"stride": 3}}
     plan = Plan(study(models))
+    slow = plan.stages["demo.slow.s0"].config.clip
+    assert (slow.frames, slow.stride, slow.size) == (8, 3, 48)  # what is not given is the study's
     acp, plus = plan.stages["demo.trimmed.acp.s0"], plan.stages["demo.plus.s0"]
     assert {role: source.stage for role, source in acp.inputs.items()} == {"clips": "demo.trimmed.clips"}
     assert {role: source.stage for role, source in plus.inputs.items()} == {
